@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Every block request: how long it waited for its device (queue), how long the device took (device),
+ * and both (request), by device and operation.
+ *
+ * Issue and completion are stamped here. When the request was created is the kernel's own stamp, and to be
+ * believed only where RQF_IO_STAT says that it was made for this request; elsewhere insertion is
+ * stamped, and a request that was never inserted did not wait.
+ */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_tracing.h>
+
+#include "block.h"
+#include "kernel.h"
+
+#include <bpf/bpf_core_read.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Before 5.11 (and 5.10.137) the request came second, after its queue. */
+const volatile bool has_queue_argument = false;
+const volatile __u32 rqf_io_stat = 0;		/* the flag's mask, from enum rqf_flags */
+const volatile __u32 inflight_mask = 63;	/* entries of `inflight`, a power of two, less one */
+
+static const __u64 bounds[HISTOGRAM_ROOM] = HISTOGRAM_SECONDS_TABLE;
+
+SLOT_MAPS(struct block_slot);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct block_inflight);
+} inflight SEC(".maps");
+
+/* include/linux/blk_types.h */
+#define REQ_OP_MASK 0xff
+#define REQ_OP_READ 0
+#define REQ_OP_WRITE 1
+#define REQ_OP_FLUSH 2
+#define REQ_OP_DISCARD 3
+#define REQ_OP_SECURE_ERASE 5
+
+static __always_inline __u32 request_operation(const struct request *rq)
+{
+	switch (rq->cmd_flags & REQ_OP_MASK) {
+	case REQ_OP_READ:
+		return BLOCK_READ;
+	case REQ_OP_WRITE:
+		return BLOCK_WRITE;
+	case REQ_OP_FLUSH:
+		return BLOCK_FLUSH;
+	case REQ_OP_DISCARD:
+	case REQ_OP_SECURE_ERASE:
+		return BLOCK_DISCARD;
+	default:
+		return BLOCK_OTHER;
+	}
+}
+
+static __always_inline const struct gendisk *request_disk(const struct request *rq)
+{
+	const struct request___rq_disk *old = (const void *)rq;
+
+	if (bpf_core_field_exists(old->rq_disk))
+		return old->rq_disk;
+	return rq->q->disk;
+}
+
+/* A request's address as a number. The verifier lets no pointer be multiplied or compared with a number,
+ * but the difference of two pointers is one: from a place that stays where it is, it is an identity. */
+static __always_inline __u64 request_id(const struct request *rq)
+{
+	return (__u64)rq - (__u64)&inflight_mask;
+}
+
+static __always_inline __u32 inflight_hash(__u64 request)
+{
+	return request * 0x9e3779b97f4a7c15 >> 40;
+}
+
+static __always_inline struct block_inflight *inflight_at(__u32 hash)
+{
+	__u32 index = hash & inflight_mask;
+
+	return bpf_map_lookup_elem(&inflight, &index);
+}
+
+static __noinline struct block_inflight *inflight_search(__u64 request)
+{
+	__u32 hash = inflight_hash(request);
+
+	for (__u32 i = 0; i < BLOCK_INFLIGHT_PROBES; i++) {
+		struct block_inflight *entry = inflight_at(hash + i);
+
+		if (entry && entry->request == request)
+			return entry;
+	}
+	return NULL;
+}
+
+static __always_inline struct block_inflight *inflight_find(__u64 request)
+{
+	struct block_inflight *entry = inflight_at(inflight_hash(request));
+
+	return entry && entry->request == request ? entry : inflight_search(request);
+}
+
+/* An entry for a request that has none; NULL, counted, when there is no room. The rest of an entry
+ * is written before `issued`, which is what a reader looks at first. */
+static __noinline struct block_inflight *inflight_claim(__u64 request)
+{
+	__u32 hash = inflight_hash(request), writer = bpf_get_smp_processor_id();
+	struct slot_writer *counters;
+
+	for (__u32 i = 0; i < BLOCK_INFLIGHT_PROBES; i++) {
+		struct block_inflight *entry = inflight_at(hash + i);
+
+		if (!entry)
+			return NULL;
+		if (__sync_val_compare_and_swap(&entry->request, 0, request) == 0)
+			return entry;
+	}
+	counters = bpf_map_lookup_elem(&writers, &writer);
+	if (counters)
+		__sync_fetch_and_add(&counters->inflight_full, 1);
+	return NULL;
+}
+
+static __always_inline bool creation_is_stamped(const struct request *rq)
+{
+	return (rq->rq_flags & rqf_io_stat) && rq->start_time_ns;
+}
+
+static __always_inline const struct request *request_argument(const __u64 *ctx)
+{
+	if (has_queue_argument) {
+		barrier();	/* or the compiler computes the index, and a context's must be constant */
+		return (const void *)ctx[1];
+	}
+	return (const void *)ctx[0];
+}
+
+/* Needed only where creation is not stamped (iostats=0): then this is when the wait begins. */
+SEC("tp_btf/block_rq_insert")
+int block_rq_insert(__u64 *ctx)
+{
+	const struct request *rq = request_argument(ctx);
+	struct block_inflight *entry;
+
+	if (creation_is_stamped(rq))
+		return 0;
+	entry = inflight_find(request_id(rq));
+	if (!entry)
+		entry = inflight_claim(request_id(rq));
+	else if (entry->issued == 0)
+		return 0;		/* requeued: it has waited since it was queued first */
+	if (!entry)
+		return 0;
+	entry->issued = 0;
+	entry->requeues = 0;
+	entry->queued = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* A request that is merged into another ends here, without a completion. */
+SEC("tp_btf/block_rq_merge")
+int block_rq_merge(__u64 *ctx)
+{
+	const struct request *rq = request_argument(ctx);
+	struct block_inflight *entry;
+
+	if (creation_is_stamped(rq))
+		return 0;
+	entry = inflight_find(request_id(rq));
+	if (entry) {
+		entry->issued = 0;
+		entry->request = 0;
+	}
+	return 0;
+}
+
+SEC("tp_btf/block_rq_issue")
+int block_rq_issue(__u64 *ctx)
+{
+	const struct request *rq = request_argument(ctx);
+	struct block_inflight *entry = inflight_find(request_id(rq));
+	__u64 now = bpf_ktime_get_ns(), queued = now;
+	const struct gendisk *disk;
+
+	if (entry && entry->issued == 0) {
+		queued = entry->queued;		/* inserted, or requeued */
+	} else {
+		if (!entry)
+			entry = inflight_claim(request_id(rq));
+		if (!entry)
+			return 0;
+		if (creation_is_stamped(rq) && rq->start_time_ns < now)
+			queued = rq->start_time_ns;
+		entry->requeues = 0;
+	}
+	disk = request_disk(rq);
+	entry->queued = queued;
+	entry->device = disk ? BLOCK_DEVICE(disk->major, disk->first_minor) : 0;
+	entry->operation = request_operation(rq);
+	entry->issued = now;
+	return 0;
+}
+
+/* The request will be issued again: the wait goes on. Counted with the completion, which may
+ * interrupt this program and so must be the only one that writes slots. */
+SEC("tp_btf/block_rq_requeue")
+int block_rq_requeue(__u64 *ctx)
+{
+	struct block_inflight *entry = inflight_find(request_id(request_argument(ctx)));
+
+	if (entry) {
+		entry->issued = 0;
+		entry->requeues++;
+	}
+	return 0;
+}
+
+static __noinline struct block_slot *block_search(__u64 *ctx, __u64 word, __u64 diskseq,
+						  __u32 writer)
+{
+	struct slot_key key = { { word, diskseq, 0, 0 } };
+	const struct request *rq = (const void *)ctx[0];
+	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &writer);
+	struct block_slot *slot = (void *)slot_search(&slots, &key, writer);
+	const struct gendisk *disk;
+
+	if (!counters)
+		return NULL;
+	if (!slot) {
+		counters->map_full++;
+		return NULL;
+	}
+	if (!slot_is_new(&slot->key))
+		return slot;
+	slot->first_seen = bpf_ktime_get_ns();
+	disk = request_disk(rq);
+	__builtin_memset(slot->name, 0, sizeof(slot->name));
+	if (disk)
+		BPF_CORE_READ_STR_INTO(&slot->name, disk, disk_name);
+	slot_publish(&slot->key, &key, counters);
+	return slot;
+}
+
+static __always_inline struct block_slot *block_slot_of(__u64 *ctx, const struct request *rq)
+{
+	const struct gendisk *disk = request_disk(rq);
+	struct slot_key key = { { (__u64)request_operation(rq) << 32 | SLOT_LIVE, 0, 0, 0 } };
+	__u32 writer = bpf_get_smp_processor_id();
+	struct block_slot *slot;
+
+	if (disk) {
+		key.word[0] |= BLOCK_DEVICE(disk->major, disk->first_minor);
+		if (bpf_core_field_exists(disk->diskseq))
+			key.word[1] = disk->diskseq;
+	}
+	slot = (void *)slot_find(&slots, &key, writer);
+	return slot ? slot : block_search(ctx, key.word[0], key.word[1], writer);
+}
+
+static __noinline int block_unmatched(__u32 writer)
+{
+	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &writer);
+
+	if (counters)
+		__sync_fetch_and_add(&counters->unmatched, 1);
+	return 0;
+}
+
+/* Fires for every part of a request that completes; the last part ends it. */
+SEC("tp_btf/block_rq_complete")
+int block_rq_complete(__u64 *ctx)
+{
+	const struct request *rq = (const void *)ctx[0];
+	__u32 bytes = ctx[2], length = rq->__data_len, bucket;
+	struct block_inflight *entry;
+	struct block_slot *slot = block_slot_of(ctx, rq);
+	__u64 issued, queue, device, now;
+
+	if (!slot)
+		return 0;
+	slot->bytes += bytes;
+	if ((__u32)ctx[1])
+		slot->errors += 1;
+	if (bytes < length)
+		return 0;
+	entry = inflight_find(request_id(rq));
+	if (!entry || entry->issued == 0) {
+		if (entry)
+			entry->request = 0;
+		/* An empty request was the envelope of a flush, which is counted in its own right. */
+		return length ? block_unmatched(bpf_get_smp_processor_id()) : 0;
+	}
+	now = bpf_ktime_get_ns();
+	issued = entry->issued;
+	queue = issued - entry->queued;
+	device = now - issued;
+	slot->requeues += entry->requeues;
+	entry->issued = 0;
+	entry->request = 0;
+
+	slot->queue_sum += queue;
+	bucket = histogram_bucket(bounds, queue);
+	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
+		slot->queue[bucket] += 1;
+	slot->device_sum += device;
+	bucket = histogram_bucket(bounds, device);
+	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
+		slot->device[bucket] += 1;
+	slot->request_sum += queue + device;
+	bucket = histogram_bucket(bounds, queue + device);
+	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
+		slot->request[bucket] += 1;
+	return 0;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What a packet is, read from an sk_buff in any state: before its headers are set, after its device
+ * has been cleared, while its pointers are in use for something else. Nothing here fails: what
+ * cannot be read is left zero, and the packet is counted all the same.
+ */
+#pragma once
+
+#include "kernel.h"
+#include "link.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+const volatile bool has_rdonly_cast = false;
+
+#define ETH_P_8021Q 0x8100
+#define ETH_P_8021AD 0x88a8
+#define ETH_P_802_2 0x0004
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+
+#define HEADER_UNSET 0xffff
+
+/*
+ * What kind of packet, in one word of a key:
+ *	bits 0-15	ethertype, host order; behind VLAN tags, the inner one
+ *	bits 16-23	IP protocol, or that behind the IPv6 extension headers; 0 when it cannot be read
+ *	bits 24-31	enum link_protocol, for what an ethertype cannot tell
+ *	bits 32-39	AF_*
+ */
+#define KIND(ethertype, protocol, link, family)                                                    \
+	((__u64)(ethertype) | (__u64)(protocol) << 16 | (__u64)(link) << 24 | (__u64)(family) << 32)
+
+/* `size` bytes of header at `offset` from the start of the buffer, not beyond its tail. */
+static __always_inline bool packet_bytes(const struct sk_buff *skb, __u32 offset, void *to,
+					 __u32 size)
+{
+	return offset + size <= skb->tail &&
+	       bpf_probe_read_kernel(to, size, skb->head + offset) == 0;
+}
+
+#define IPV6_MAX_EXTENSIONS 8
+
+static __always_inline bool ipv6_is_extension(__u8 next)
+{
+	/* hop-by-hop, routing, fragment, authentication, destination, mobility, HIP, shim6 */
+	return next == 0 || next == 43 || next == 44 || next == 51 || next == 60 || next == 135 ||
+	       next == 139 || next == 140;
+}
+
+/* The protocol behind the extension headers; of a later fragment, the fragmented one's. */
+static __noinline __u32 ipv6_protocol(const struct sk_buff *skb, __u32 offset, __u32 next)
+{
+	for (int i = 0; i < IPV6_MAX_EXTENSIONS; i++) {
+		__u8 header[4];
+
+		if (!ipv6_is_extension(next) || !packet_bytes(skb, offset, header, sizeof(header)))
+			break;
+		offset += next == 44 ? 8 : next == 51 ? (header[1] + 2) * 4 : (header[1] + 1) * 8;
+		if (next == 44 && ((header[2] << 8 | header[3]) & 0xfff8)) {
+			next = header[0];
+			break;		/* not the first fragment: no more headers follow */
+		}
+		next = header[0];
+	}
+	return next;
+}
+
+/* IP behind `offset`, when its version is what the ethertype promises: the protocol, else 0. */
+static __always_inline __u32 ip_protocol(const struct sk_buff *skb, __u32 offset, __u32 ethertype)
+{
+	__u8 bytes[10];
+
+	if (!packet_bytes(skb, offset, bytes, sizeof(bytes)))
+		return 0;
+	if (ethertype == ETH_P_IP)
+		return bytes[0] >> 4 == 4 ? bytes[9] : 0;
+	if (bytes[0] >> 4 != 6)
+		return 0;
+	return ipv6_is_extension(bytes[6]) ? ipv6_protocol(skb, offset + 40, bytes[6]) : bytes[6];
+}
+
+/* The family of the socket that owns a packet without an ethertype: unix, netlink. */
+static __always_inline __u32 packet_owner_family(const struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+
+	if (!sk)
+		return 0;
+	barrier_var(sk);
+	return (long)sk < 0 ? sk->__sk_common.skc_family : 0;
+}
+
+/* Everything but plain IP: VLAN tags in the data, extension headers, LLC, packets of no ethertype. */
+static __noinline __u64 packet_kind_slow(const struct sk_buff *skb)
+{
+	__u32 offset = skb->network_header, ethertype = bpf_ntohs(skb->protocol), mac;
+	struct llc_snap llc = {};
+
+	for (int i = 0; i < 2; i++) {
+		__be16 inner;
+
+		if ((ethertype != ETH_P_8021Q && ethertype != ETH_P_8021AD) ||
+		    !packet_bytes(skb, offset + 2, &inner, sizeof(inner)))
+			break;
+		ethertype = bpf_ntohs(inner);
+		offset += 4;
+	}
+	if (ethertype == ETH_P_IP || ethertype == ETH_P_IPV6)
+		return KIND(ethertype, ip_protocol(skb, offset, ethertype), 0,
+			    ethertype == ETH_P_IP ? AF_INET : AF_INET6);
+	if (ethertype != ETH_P_802_2)
+		return KIND(ethertype, 0, 0, ethertype ? 0 : packet_owner_family(skb));
+	mac = skb->mac_header == HEADER_UNSET ? offset - 14 : skb->mac_header;
+	if (!packet_bytes(skb, mac + 14, &llc, sizeof(llc)) &&
+	    !packet_bytes(skb, mac + 14, &llc, 3))
+		return KIND(ethertype, 0, 0, 0);
+	return KIND(ethertype, 0, link_of_llc(&llc), 0);
+}
+
+/* The packet's kind. Plain IP is read in line, through guarded loads; all else is a call. */
+static __always_inline __u64 packet_kind(const struct sk_buff *skb)
+{
+	__u32 network = skb->network_header;
+	__u16 ethertype = skb->protocol;
+
+	if (has_rdonly_cast && network + 20 <= skb->tail &&
+	    (ethertype == bpf_htons(ETH_P_IP) || ethertype == bpf_htons(ETH_P_IPV6))) {
+		const struct ethhdr *bytes = bpf_rdonly_cast(
+			skb->head + network, bpf_core_type_id_kernel(struct ethhdr));
+		__u32 version = bytes->h_dest[0] >> 4;
+
+		if (ethertype == bpf_htons(ETH_P_IP) && version == 4)
+			return KIND(ETH_P_IP, bytes->h_source[3], 0, AF_INET);
+		if (ethertype == bpf_htons(ETH_P_IPV6) && version == 6 &&
+		    !ipv6_is_extension(bytes->h_source[0]))
+			return KIND(ETH_P_IPV6, bytes->h_source[0], 0, AF_INET6);
+	}
+	return packet_kind_slow(skb);
+}
+
+/* The packets on the wire that an sk_buff stands for. */
+static __always_inline __u32 packet_segments(const struct sk_buff *skb)
+{
+	__u16 segments = 0;
+
+	if (has_rdonly_cast) {
+		const struct skb_shared_info *info =
+			bpf_rdonly_cast(skb->head + skb->end,
+					bpf_core_type_id_kernel(struct skb_shared_info));
+		segments = info->gso_segs;
+	} else {
+		const struct skb_shared_info *info = (void *)(skb->head + skb->end);
+
+		bpf_core_read(&segments, sizeof(segments), &info->gso_segs);
+	}
+	return segments ? segments : 1;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Every packet that a device hands to the protocols, by device, protocol and size. It is counted after
+ * GRO has merged: one sk_buff may be several packets of the wire. */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_tracing.h>
+
+#include "receive.h"
+#include "packet.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+static const __u64 size_bounds[HISTOGRAM_ROOM] = HISTOGRAM_BYTES_TABLE;
+
+SLOT_MAPS(struct receive_slot);
+
+static __noinline struct receive_slot *receive_search(__u64 *ctx, __u64 ifindex, __u64 cookie,
+						      __u64 kind, __u32 cpu)
+{
+	struct slot_key key = { { ifindex | SLOT_LIVE, cookie, kind, 0 } };
+	const struct sk_buff *skb = (void *)ctx[0];
+	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &cpu);
+	struct receive_slot *slot = (void *)slot_search(&slots, &key, cpu);
+
+	if (!counters)
+		return NULL;
+	if (!slot) {
+		counters->map_full++;
+		return NULL;
+	}
+	if (!slot_is_new(&slot->key))
+		return slot;
+	slot->first_seen = bpf_ktime_get_ns();
+	slot->netns = skb->dev->nd_net.net->ns.inum;
+	BPF_CORE_READ_STR_INTO(&slot->device, skb, dev, name);
+	slot_publish(&slot->key, &key, counters);
+	return slot;
+}
+
+/* The device is valid here: the core has just read it, too. */
+SEC("tp_btf/netif_receive_skb")
+int receive_netif_receive_skb(__u64 *ctx)
+{
+	const struct sk_buff *skb = (void *)ctx[0];
+	const struct net_device *dev = skb->dev;
+	__u32 cpu = bpf_get_smp_processor_id(), bytes = skb->len, bucket;
+	struct receive_slot *slot;
+	struct slot_key key;
+
+	key.word[0] = (__u32)dev->ifindex | SLOT_LIVE;
+	key.word[1] = dev->nd_net.net->net_cookie;
+	key.word[2] = packet_kind(skb);
+	key.word[3] = 0;
+	slot = (void *)slot_find(&slots, &key, cpu);
+	if (!slot) {
+		slot = receive_search(ctx, key.word[0], key.word[1], key.word[2], cpu);
+		if (!slot)
+			return 0;
+	}
+	bucket = histogram_bucket(size_bounds, bytes);
+	slot->packets += 1;
+	slot->wire_packets += packet_segments(skb);
+	slot->bytes += bytes;
+	slot->size_sum += bytes;
+	if (bucket < HISTOGRAM_BYTES_BUCKETS)
+		slot->size[bucket] += 1;
+	return 0;
+}

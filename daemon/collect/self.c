@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "self.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+
+#include "../model/histogram.h"
+#include "../util.h"
+#include "../version.h"
+
+static const struct column collector_columns[] = {
+	{ .name = "collector", .help = "drops, receive, retransmit, block" },
+	{ .name = "up", .kind = COLUMN_GAUGE, .metric = "dropscope_collector_up",
+	  .help = "Whether the collector's probes are loaded and attached." },
+	{ .name = "duration", .kind = COLUMN_GAUGE, .unit = UNIT_SECONDS,
+	  .metric = "dropscope_collector_scrape_duration_seconds",
+	  .help = "Time that reading the collector's counters took." },
+	{ .name = "series", .kind = COLUMN_GAUGE, .metric = "dropscope_collector_series",
+	  .help = "Label sets of the collector's first metric, without `other`." },
+	{ .name = "rows", .kind = COLUMN_GAUGE, .metric = "dropscope_collector_rows",
+	  .help = "Rows of the collector's table, details told apart." },
+};
+
+static const struct column retired_columns[] = {
+	{ .name = "collector", .help = "drops, receive, retransmit, block" },
+	{ .name = "counter", .help = "column of the collector's table" },
+	{ .name = "retired", .kind = COLUMN_COUNTER, .metric = "dropscope_retired",
+	  .help = "What series that have ended (retire-after) had counted: closes the accounting. "
+		  "Of histograms, the observations." },
+};
+
+static const struct column loss_columns[] = {
+	{ .name = "collector", .help = "drops, receive, retransmit, block" },
+	{ .name = "cause", .help = "map_full, nested, inflight_full, unmatched" },
+	{ .name = "events", .kind = COLUMN_COUNTER, .metric = "dropscope_events_lost",
+	  .help = "Events that a probe could not count in a row." },
+};
+
+static const struct column program_columns[] = {
+	{ .name = "program", .help = "BPF program" },
+	{ .name = "runs", .kind = COLUMN_COUNTER, .metric = "dropscope_probe_runs",
+	  .help = "Runs of the program, counted while kernel.bpf_stats_enabled is 1." },
+	{ .name = "seconds", .kind = COLUMN_COUNTER, .unit = UNIT_SECONDS,
+	  .metric = "dropscope_probe_seconds",
+	  .help = "Time in the program, counted while kernel.bpf_stats_enabled is 1." },
+};
+
+static const struct column symbol_columns[] = {
+	{ .name = "available", .kind = COLUMN_GAUGE, .metric = "dropscope_symbols_available",
+	  .help = "Whether kernel addresses can be named; 0: symbols are addresses." },
+};
+
+static const struct column build_columns[] = {
+	{ .name = "version", .help = "of dropscope" },
+	{ .name = "build", .kind = COLUMN_GAUGE, .metric = "dropscope_build_info",
+	  .help = "Always 1." },
+};
+
+static const struct column kernel_columns[] = {
+	{ .name = "release", .help = "of the running kernel" },
+	{ .name = "machine", .help = "architecture" },
+	{ .name = "kernel", .kind = COLUMN_GAUGE, .metric = "dropscope_kernel_info",
+	  .help = "Always 1." },
+};
+
+enum process_value {
+	CPU, START, RESIDENT, VIRTUAL, OPEN_FDS, MAX_FDS, PROCESS_VALUES,
+};
+
+static const struct column process_columns[PROCESS_VALUES] = {
+	[CPU] = { .name = "cpu", .kind = COLUMN_COUNTER, .unit = UNIT_SECONDS,
+		  .metric = "process_cpu_seconds",
+		  .help = "Total user and system CPU time spent in seconds." },
+	[START] = { .name = "start", .kind = COLUMN_GAUGE, .unit = UNIT_SECONDS,
+		    .metric = "process_start_time_seconds",
+		    .help = "Start time of the process since unix epoch in seconds." },
+	[RESIDENT] = { .name = "resident", .kind = COLUMN_GAUGE, .unit = UNIT_BYTES,
+		       .metric = "process_resident_memory_bytes",
+		       .help = "Resident memory size in bytes." },
+	[VIRTUAL] = { .name = "virtual", .kind = COLUMN_GAUGE, .unit = UNIT_BYTES,
+		      .metric = "process_virtual_memory_bytes",
+		      .help = "Virtual memory size in bytes." },
+	[OPEN_FDS] = { .name = "open_fds", .kind = COLUMN_GAUGE, .metric = "process_open_fds",
+		       .help = "Number of open file descriptors." },
+	[MAX_FDS] = { .name = "max_fds", .kind = COLUMN_GAUGE, .metric = "process_max_fds",
+		      .help = "Maximum number of open file descriptors." },
+};
+
+enum { COLLECTORS, LOSSES, RETIRED, PROGRAMS, SYMBOLS, BUILD, KERNEL, PROCESS };
+
+static const struct {
+	const char *name;
+	const struct column *columns;
+	unsigned n_columns;
+} definitions[SELF_TABLES] = {
+	[COLLECTORS] = { "collectors", collector_columns, ARRAY_SIZE(collector_columns) },
+	[LOSSES] = { "losses", loss_columns, ARRAY_SIZE(loss_columns) },
+	[RETIRED] = { "retired", retired_columns, ARRAY_SIZE(retired_columns) },
+	[PROGRAMS] = { "programs", program_columns, ARRAY_SIZE(program_columns) },
+	[SYMBOLS] = { "symbols", symbol_columns, ARRAY_SIZE(symbol_columns) },
+	[BUILD] = { "build", build_columns, ARRAY_SIZE(build_columns) },
+	[KERNEL] = { "kernel", kernel_columns, ARRAY_SIZE(kernel_columns) },
+	[PROCESS] = { "process", process_columns, ARRAY_SIZE(process_columns) },
+};
+
+enum { SERIES_ROOM = 256 };		/* collectors times causes, programs */
+
+struct self {
+	struct table *tables[SELF_TABLES];
+	uint64_t started;		/* of the process, nanoseconds since the epoch */
+};
+
+static void self_freep(struct self **self)
+{
+	self_free(*self);
+}
+
+int self_new(struct self **ret_self)
+{
+	_cleanup_(self_freep) struct self *self = calloc(1, sizeof(*self));
+
+	if (!self)
+		return -ENOMEM;
+	self->started = clock_now();
+	for (unsigned i = 0; i < SELF_TABLES; i++) {
+		int error = table_new(definitions[i].name, definitions[i].columns,
+				      definitions[i].n_columns, SERIES_ROOM, &self->tables[i]);
+
+		if (error)
+			return error;
+		self->tables[i]->counting_since = self->started;
+		self->tables[i]->fixed = true;
+	}
+	*ret_self = TAKE_PTR(self);
+	return 0;
+}
+
+void self_free(struct self *self)
+{
+	if (!self)
+		return;
+	for (unsigned i = 0; i < SELF_TABLES; i++)
+		table_free(self->tables[i]);
+	free(self);
+}
+
+struct table *const *self_tables(const struct self *self)
+{
+	return self->tables;
+}
+
+/* The row with number `i`, made when it is first asked for: these tables grow and never shrink. */
+static struct row *self_row(struct table *table, unsigned i, const char *first, const char *second)
+{
+	const char *labels[TABLE_MAX_LABELS] = { first, second };
+	struct row *row;
+
+	if (i < table->n_rows)
+		return table->rows[i];
+	return table_add(table, labels, clock_now(), &row) < 0 ? NULL : row;
+}
+
+static int collect_collectors(struct table *table, const struct collecting *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct row *row = self_row(table, i, c[i].collector->name, NULL);
+
+		if (!row)
+			return -ENOMEM;
+		row->values[0] = c[i].slots != NULL;
+		row->values[1] = c[i].duration;
+		row->values[2] = c[i].table->projections[0].n_series;
+		row->values[3] = c[i].table->n_rows;
+	}
+	return 0;
+}
+
+static int collect_losses(struct table *table, const struct collecting *c, unsigned n)
+{
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		for (unsigned j = 0; j < c[i].table->n_losses; j++, at++) {
+			const struct loss *loss = &c[i].table->losses[j];
+			struct row *row = self_row(table, at, c[i].collector->name, loss->cause);
+
+			if (!row)
+				return -ENOMEM;
+			row->values[0] = loss->events;
+		}
+	}
+	return 0;
+}
+
+static int retired_of(struct table *table, const struct collecting *c, const struct projection *p,
+		      unsigned *at)
+{
+	for (unsigned i = p->first_column; i < p->first_column + p->n_columns; i++) {
+		const struct column *column = &c->table->columns[i];
+		const uint64_t *values = &p->retired[c->table->value_of[i] - p->first_value];
+		struct row *row;
+
+		if (column->kind == COLUMN_GAUGE)
+			continue;
+		row = self_row(table, (*at)++, c->collector->name, column->name);
+		if (!row)
+			return -ENOMEM;
+		row->values[0] = column->kind == COLUMN_COUNTER
+					 ? values[0]
+					 : histogram_count(column->scale, values);
+	}
+	return 0;
+}
+
+static int collect_retired(struct table *table, const struct collecting *c, unsigned n)
+{
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned j = 0; j < c[i].table->n_projections; j++)
+			if (retired_of(table, &c[i], &c[i].table->projections[j], &at) < 0)
+				return -ENOMEM;
+	return 0;
+}
+
+static int collect_programs(struct table *table, const struct collecting *c, unsigned n)
+{
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		for (unsigned j = 0; j < c[i].probe.n_programs; j++, at++) {
+			const struct probe_program *program = &c[i].probe.programs[j];
+			struct row *row = self_row(table, at, program->name, NULL);
+			struct probe_statistics statistics;
+
+			if (!row)
+				return -ENOMEM;
+			probe_read(program, &statistics);
+			row->values[0] = statistics.runs;
+			row->values[1] = statistics.nanoseconds;
+		}
+	}
+	return 0;
+}
+
+static unsigned count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	if (!dir)
+		return 0;
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n - 3;			/* ".", ".." and the directory itself */
+}
+
+static uint64_t timeval_nanoseconds(struct timeval t)
+{
+	return t.tv_sec * 1000000000ULL + t.tv_usec * 1000ULL;
+}
+
+static int collect_process(struct self *self)
+{
+	struct row *row = self_row(self->tables[PROCESS], 0, NULL, NULL);
+	_cleanup_(fclosep) FILE *file = fopen("/proc/self/statm", "re");
+	uint64_t page = sysconf(_SC_PAGESIZE), virtual_pages = 0, resident_pages = 0;
+	struct rusage usage;
+	struct rlimit limit;
+
+	if (!row)
+		return -ENOMEM;
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		row->values[CPU] = timeval_nanoseconds(usage.ru_utime) +
+				   timeval_nanoseconds(usage.ru_stime);
+	row->values[START] = self->started;
+	if (file && fscanf(file, "%" SCNu64 " %" SCNu64, &virtual_pages, &resident_pages) == 2) {
+		row->values[RESIDENT] = resident_pages * page;
+		row->values[VIRTUAL] = virtual_pages * page;
+	}
+	row->values[OPEN_FDS] = count_fds();
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		row->values[MAX_FDS] = limit.rlim_cur;
+	return 0;
+}
+
+static int collect_constants(struct self *self, bool symbols_are_available)
+{
+	struct row *symbols = self_row(self->tables[SYMBOLS], 0, NULL, NULL);
+	struct row *build = self_row(self->tables[BUILD], 0, DROPSCOPE_VERSION, NULL);
+	struct utsname name = { .release = "" };
+	struct row *kernel;
+
+	uname(&name);
+	kernel = self_row(self->tables[KERNEL], 0, name.release, name.machine);
+	if (!symbols || !build || !kernel)
+		return -ENOMEM;
+	symbols->values[0] = symbols_are_available;
+	build->values[0] = 1;
+	kernel->values[0] = 1;
+	return 0;
+}
+
+int self_collect(struct self *self, const struct collecting *c, unsigned n,
+		 bool symbols_are_available)
+{
+	if (collect_collectors(self->tables[COLLECTORS], c, n) < 0 ||
+	    collect_losses(self->tables[LOSSES], c, n) < 0 ||
+	    collect_retired(self->tables[RETIRED], c, n) < 0 ||
+	    collect_programs(self->tables[PROGRAMS], c, n) < 0 ||
+	    collect_constants(self, symbols_are_available) < 0)
+		return -ENOMEM;
+	return collect_process(self);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The texts of labels, as the table keeps them: bounded, valid UTF-8. */
+#pragma once
+
+#include "table.h"
+
+/* Bytes that labels_fill() will write for these strings (NULL is ""). */
+size_t labels_size(const char *const *strings, unsigned n);
+
+/*
+ * Copies n strings to `text` and makes labels[i] point there: cut at TABLE_MAX_LABEL_BYTES between
+ * characters, control characters and bytes that are not UTF-8 (RFC 3629) replaced by '?'.
+ */
+void labels_fill(struct label *labels, const char *const *strings, unsigned n, char *text);
+
+/* The labels that `which` picks (n indices), with their texts in one allocation, or NULL. */
+struct label *labels_copy(const struct label *labels, const uint8_t *which, unsigned n);

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "../util.h"
+#include "histogram.h"
+#include "label.h"
+
+static const char other_text[] = "other";
+
+unsigned column_values(const struct column *column)
+{
+	switch (column->kind) {
+	case COLUMN_LABEL:
+		return 0;
+	case COLUMN_HISTOGRAM:
+		return 1 + column->scale->bounds + 1;
+	default:
+		return 1;
+	}
+}
+
+int table_column(const struct table *table, const char *name)
+{
+	for (unsigned i = 0; i < table->n_columns; i++)
+		if (strcmp(table->columns[i].name, name) == 0)
+			return (int)i;
+	return -ENOENT;
+}
+
+/* Is the label one of `by`, a list separated by commas? */
+static bool by_names(const char *by, const char *name)
+{
+	size_t size = strlen(name);
+
+	for (const char *at = by; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		if (strncmp(at, name, size) == 0 && (at[size] == ',' || at[size] == '\0'))
+			return true;
+	return false;
+}
+
+static bool same_by(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static int projection_init(struct projection *p, const struct table *table, unsigned first)
+{
+	const struct column *column = &table->columns[first];
+
+	p->first_column = first;
+	p->first_value = table->value_of[first];
+	for (unsigned i = 0; i < table->n_labels; i++) {
+		const struct column *label = &table->columns[i];
+
+		if (column->by ? by_names(column->by, label->name) : !label->detail)
+			p->labels[p->n_labels++] = i;
+	}
+	for (unsigned i = first; i < table->n_columns; i++) {
+		if (!same_by(table->columns[i].by, column->by))
+			break;
+		p->n_columns++;
+		p->n_values += column_values(&table->columns[i]);
+	}
+	p->n_buckets = 64;
+	p->buckets = calloc(p->n_buckets, sizeof(*p->buckets));
+	p->retired = calloc(p->n_values, sizeof(*p->retired));
+	p->other.values = calloc(p->n_values, sizeof(*p->other.values));
+	p->other.carried = calloc(p->n_values, sizeof(*p->other.carried));
+	p->other.labels = calloc(p->n_labels + 1, sizeof(*p->other.labels));
+	if (!p->buckets || !p->retired || !p->other.values || !p->other.carried || !p->other.labels)
+		return -ENOMEM;
+	for (unsigned i = 0; i < p->n_labels; i++)
+		p->other.labels[i] = (struct label){ other_text, sizeof(other_text) - 1, true };
+	return 0;
+}
+
+int table_new(const char *name, const struct column *columns, unsigned n_columns, unsigned budget,
+	      struct table **ret_table)
+{
+	_cleanup_(table_freep) struct table *table = calloc(1, sizeof(*table));
+	int error;
+
+	assert(budget > 0 && n_columns <= TABLE_MAX_LABELS + TABLE_MAX_VALUES);
+	if (!table)
+		return -ENOMEM;
+	table->name = name;
+	table->columns = columns;
+	table->n_columns = n_columns;
+	table->budget = budget;
+	while (table->n_labels < n_columns && columns[table->n_labels].kind == COLUMN_LABEL)
+		table->n_labels++;
+	assert(table->n_labels <= TABLE_MAX_LABELS);
+	for (unsigned i = table->n_labels; i < n_columns; i++) {
+		assert(columns[i].kind != COLUMN_LABEL);
+		table->value_of[i] = table->n_values;
+		table->n_values += column_values(&columns[i]);
+	}
+	for (unsigned i = table->n_labels; i < n_columns;) {
+		struct projection *p = &table->projections[table->n_projections];
+
+		assert(table->n_projections < TABLE_MAX_PROJECTIONS);
+		table->n_projections++;
+		error = projection_init(p, table, i);
+		if (error)
+			return error;
+		i += p->n_columns;
+	}
+	table->retired = calloc(table->n_values + 1, sizeof(*table->retired));
+	if (!table->retired)
+		return -ENOMEM;
+	*ret_table = TAKE_PTR(table);
+	return 0;
+}
+
+static void series_free(struct series *series)
+{
+	if (!series)
+		return;
+	free(series->labels);
+	free(series->values);
+	free(series->carried);
+	free(series);
+}
+
+static void row_free(struct row *row)
+{
+	if (!row)
+		return;
+	free(row->base);
+	free(row);
+}
+
+static void projection_clear(struct projection *p)
+{
+	for (uint32_t i = 0; i < p->n_series; i++)
+		series_free(p->series[i]);
+	free(p->series);
+	free(p->buckets);
+	free(p->retired);
+	free(p->other.values);
+	free(p->other.carried);
+	free(p->other.labels);
+}
+
+void table_free(struct table *table)
+{
+	if (!table)
+		return;
+	for (uint32_t i = 0; i < table->n_rows; i++)
+		row_free(table->rows[i]);
+	for (unsigned i = 0; i < table->n_projections; i++)
+		projection_clear(&table->projections[i]);
+	free(table->rows);
+	free(table->retired);
+	free(table);
+}
+
+void table_freep(struct table **table)
+{
+	table_free(*table);
+}
+
+/* FNV-1a over the labels of the projection, a zero byte after each. */
+static uint64_t projection_hash(const struct projection *p, const struct row *row)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (unsigned i = 0; i < p->n_labels; i++) {
+		const struct label *label = &row->labels[p->labels[i]];
+
+		for (unsigned j = 0; j <= label->size; j++)
+			hash = (hash ^ (unsigned char)label->text[j]) * 0x100000001b3;
+	}
+	return hash;
+}
+
+static bool series_matches(const struct projection *p, const struct series *series,
+			   const struct row *row)
+{
+	for (unsigned i = 0; i < p->n_labels; i++)
+		if (strcmp(series->labels[i].text, row->labels[p->labels[i]].text) != 0)
+			return false;
+	return true;
+}
+
+static struct series *projection_find(const struct projection *p, const struct row *row,
+				      uint64_t hash)
+{
+	struct series *series = p->buckets[hash & (p->n_buckets - 1)];
+
+	while (series && !(series->hash == hash && series_matches(p, series, row)))
+		series = series->next;
+	return series;
+}
+
+static void projection_rehash(struct projection *p)
+{
+	uint32_t n_buckets = p->n_buckets * 2;
+	struct series **buckets = calloc(n_buckets, sizeof(*buckets));
+
+	if (!buckets)
+		return;			/* longer chains, still right */
+	for (uint32_t i = 0; i < p->n_series; i++) {
+		struct series *series = p->series[i], **at = &buckets[series->hash & (n_buckets - 1)];
+
+		series->next = *at;
+		*at = series;
+	}
+	free(p->buckets);
+	p->buckets = buckets;
+	p->n_buckets = n_buckets;
+}
+
+static struct series *series_new(const struct projection *p, const struct row *row, uint64_t hash)
+{
+	struct series *series = calloc(1, sizeof(*series));
+
+	if (!series)
+		return NULL;
+	series->hash = hash;
+	series->values = calloc(p->n_values, sizeof(*series->values));
+	series->carried = calloc(p->n_values, sizeof(*series->carried));
+	series->labels = labels_copy(row->labels, p->labels, p->n_labels);
+	if (series->values && series->carried && series->labels)
+		return series;
+	series_free(series);
+	return NULL;
+}
+
+/* A series with the row's labels, admitted now. NULL without memory. */
+static struct series *projection_admit(struct projection *p, const struct row *row, uint64_t hash)
+{
+	struct series *series, **at;
+
+	if (p->n_series == p->capacity) {
+		uint32_t capacity = p->capacity ? p->capacity * 2 : 16;
+		struct series **grown = reallocarray(p->series, capacity, sizeof(*grown));
+
+		if (!grown)
+			return NULL;
+		p->series = grown;
+		p->capacity = capacity;
+	}
+	series = series_new(p, row, hash);
+	if (!series)
+		return NULL;
+	if (p->n_series >= p->n_buckets)
+		projection_rehash(p);
+	at = &p->buckets[hash & (p->n_buckets - 1)];
+	series->next = *at;
+	*at = series;
+	series->index = p->n_series;
+	p->series[p->n_series++] = series;
+	return series;
+}
+
+static void projection_remove(struct projection *p, struct series *series)
+{
+	struct series **at = &p->buckets[series->hash & (p->n_buckets - 1)];
+
+	while (*at != series)
+		at = &(*at)->next;
+	*at = series->next;
+	/* The order of the others is the order of admission: keep it. */
+	memmove(&p->series[series->index], &p->series[series->index + 1],
+		(p->n_series - series->index - 1) * sizeof(*p->series));
+	p->n_series--;
+	for (uint32_t i = series->index; i < p->n_series; i++)
+		p->series[i]->index = i;
+	series_free(series);
+}
+
+/* The series that the row counts in: an old one, a new one within the budget, or NULL for `other`. */
+static struct series *projection_join(struct projection *p, const struct table *table,
+				      struct row *row)
+{
+	uint64_t hash = projection_hash(p, row);
+	struct series *series = projection_find(p, row, hash);
+
+	if (!series && p->n_series < table->budget)
+		series = projection_admit(p, row, hash);
+	if (series)
+		series->n_rows++;
+	return series;
+}
+
+static int table_reserve(struct table *table)
+{
+	uint32_t capacity = table->row_capacity ? table->row_capacity * 2 : 16;
+	struct row **grown;
+
+	if (table->n_rows < table->row_capacity)
+		return 0;
+	grown = reallocarray(table->rows, capacity, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	table->rows = grown;
+	table->row_capacity = capacity;
+	return 0;
+}
+
+int table_add(struct table *table, const char *const *labels, uint64_t now, struct row **ret_row)
+{
+	size_t values = table->n_values * sizeof(uint64_t);
+	size_t fixed = sizeof(struct row) + values + table->n_labels * sizeof(struct label);
+	struct row *row;
+
+	if (table_reserve(table) < 0)
+		return -ENOMEM;
+	row = calloc(1, fixed + labels_size(labels, table->n_labels));
+	if (!row)
+		return -ENOMEM;
+	row->values = (uint64_t *)(row + 1);
+	row->labels = (struct label *)(row->values + table->n_values);
+	labels_fill(row->labels, labels, table->n_labels, (char *)row + fixed);
+	row->first_seen = row->last_seen = now;
+	row->index = table->n_rows;
+	table->rows[table->n_rows++] = row;
+	for (unsigned i = 0; i < table->n_projections; i++)
+		row->series[i] = projection_join(&table->projections[i], table, row);
+	*ret_row = row;
+	return 0;
+}
+
+static void add_values(uint64_t *to, const uint64_t *from, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
+/*
+ * Adds what the row has counted in this projection since it joined its series. Gauges stay out: they
+ * say what is, not what has been, and go with their row.
+ */
+static void carry(const struct table *table, const struct projection *p, const struct row *row,
+		  uint64_t *to)
+{
+	for (unsigned c = p->first_column; c < p->first_column + p->n_columns; c++) {
+		unsigned at = table->value_of[c], n = column_values(&table->columns[c]);
+
+		if (table->columns[c].kind == COLUMN_GAUGE)
+			continue;
+		for (unsigned i = at; i < at + n; i++)
+			to[i - p->first_value] += row->values[i] - (row->base ? row->base[i] : 0);
+	}
+}
+
+static void projection_retire(struct table *table, struct row *row, unsigned index)
+{
+	struct projection *p = &table->projections[index];
+	struct series *series = row->series[index];
+
+	if (!series) {
+		carry(table, p, row, p->other.carried);
+		return;
+	}
+	carry(table, p, row, series->carried);
+	if (--series->n_rows > 0)
+		return;
+	add_values(p->retired, series->carried, p->n_values);
+	projection_remove(p, series);
+}
+
+void table_retire(struct table *table, struct row *row)
+{
+	for (unsigned i = table->n_labels; i < table->n_columns; i++)
+		if (table->columns[i].kind != COLUMN_GAUGE)
+			add_values(&table->retired[table->value_of[i]],
+				   &row->values[table->value_of[i]],
+				   column_values(&table->columns[i]));
+	for (unsigned i = 0; i < table->n_projections; i++)
+		projection_retire(table, row, i);
+	table->n_rows--;
+	table->rows[row->index] = table->rows[table->n_rows];
+	table->rows[row->index]->index = row->index;
+	row_free(row);
+}
+
+void table_set_budget(struct table *table, unsigned budget)
+{
+	assert(budget > 0);
+	table->budget = budget;
+}
+
+/* Moves a row from `other` to its series, if there is room now: from here on it counts there. */
+static int row_promote(struct table *table, struct row *row, unsigned index)
+{
+	struct projection *p = &table->projections[index];
+	struct series *series;
+
+	if (!row->base) {
+		row->base = calloc(table->n_values, sizeof(*row->base));
+		if (!row->base)
+			return -ENOMEM;
+	}
+	series = projection_join(p, table, row);
+	if (!series)
+		return -ENOSPC;
+	carry(table, p, row, p->other.carried);
+	memcpy(&row->base[p->first_value], &row->values[p->first_value],
+	       p->n_values * sizeof(*row->base));
+	row->series[index] = series;
+	return 0;
+}
+
+void table_admit(struct table *table)
+{
+	for (unsigned i = 0; i < table->n_projections; i++) {
+		if (table->projections[i].n_series >= table->budget)
+			continue;
+		for (uint32_t j = 0; j < table->n_rows; j++)
+			if (!table->rows[j]->series[i] && row_promote(table, table->rows[j], i) < 0)
+				break;
+	}
+}
+
+static void sum_row(const struct table *table, const struct projection *p, const struct row *row,
+		    struct series *series)
+{
+	uint64_t *to = series->values;
+
+	for (unsigned c = p->first_column; c < p->first_column + p->n_columns; c++) {
+		unsigned at = table->value_of[c], n = column_values(&table->columns[c]);
+
+		for (unsigned i = at; i < at + n; i++, to++) {
+			if (table->columns[c].kind != COLUMN_GAUGE)
+				*to += row->values[i] - (row->base ? row->base[i] : 0);
+			else if (row->values[i] > *to)
+				*to = row->values[i];
+		}
+	}
+}
+
+void table_sum(struct table *table)
+{
+	for (unsigned i = 0; i < table->n_projections; i++) {
+		struct projection *p = &table->projections[i];
+		size_t size = p->n_values * sizeof(uint64_t);
+
+		memcpy(p->other.values, p->other.carried, size);
+		for (uint32_t j = 0; j < p->n_series; j++)
+			memcpy(p->series[j]->values, p->series[j]->carried, size);
+		for (uint32_t j = 0; j < table->n_rows; j++) {
+			struct series *series = table->rows[j]->series[i];
+
+			sum_row(table, p, table->rows[j], series ? series : &p->other);
+		}
+	}
+}

@@ -1,0 +1,126 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Nothing is lost without being counted: floods from two CPUs, softirqs in the middle of process context,
+# more keys than the map has room for, more series than the budget.
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+lost() {
+	get '/drops?top=1' | jq ".lost.$1"
+}
+
+case_million() {
+	local counted nested full
+
+	needs root btf nsenter nstat cpus || return
+	start_daemon || return
+	namespace a
+	nested=$(lost nested) full=$(lost map_full)
+	traffic a traffic udp 127.0.0.1 9 1000000 64 2
+	nested=$(($(lost nested) - nested)) full=$(($(lost map_full) - full))
+	counted=$(count drops packets '.protocol == "udp"' a)
+	equal 'rows and lost' 1000000 $((counted + nested + full))
+	# Without interrupts in between there is nothing to lose.
+	equal 'lost for want of room' 0 "$full"
+	between 'lost to nesting' 0 100 "$nested"
+	equal UdpNoPorts "$(statistic a UdpNoPorts)" \
+		"$(count drops packets '.protocol == "udp" and .reason == "NO_SOCKET"' a)"
+	equal 'bytes of a packet' 72 "$(rows drops '.reason == "NO_SOCKET" and .protocol == "udp"' a |
+		jq '(map(.bytes) | add) / (map(.packets) | add)')"
+	get /metrics >"$TMP/metrics"
+	equal 'lost in /metrics' "$(lost nested)" "$(sample "$TMP/metrics" dropscope_events_lost_total \
+		'collector="drops"' 'cause="nested"')"
+}
+
+# On the first CPU the OUTPUT hook drops in process context, while packets that the second CPU sends are
+# steered to the first and dropped there in softirqs, in the middle of whatever it is doing. A program
+# that is interrupted by itself is skipped by the kernel: that is what `nested` counts.
+case_interrupted() {
+	local blocked closed dropped nested rows
+
+	needs root btf ip nft cpus || return
+	start_daemon || return
+	namespace a
+	# Not to a closed port: its ICMP errors would be drops of their own when the backlog is full.
+	ruleset a 'counter out { }; counter in { };
+		chain x { type filter hook output priority 0; udp dport 7 counter name out drop; }
+		chain y { type filter hook input priority 0; udp dport 9 counter name in drop; }'
+	# ip mounts the /sys of the namespace.
+	ip netns exec "ds$$-a" sh -c 'echo 1 >/sys/class/net/lo/queues/rx-0/rps_cpus' ||
+		fault 'expected receive packet steering, got an error'
+	nested=$(lost nested)
+	traffic a traffic interrupted 127.0.0.1 7 9 300000
+	nested=$(($(lost nested) - nested))
+	blocked=$(word blocked) closed=$(word closed)
+	equal 'packets that nft dropped in OUTPUT' "$blocked" "$(named_counter a out packets)"
+	equal 'packets sent by the second CPU' 300000 "$closed"
+	rows=$(count drops packets '.protocol == "udp"' a)
+	equal 'rows and lost' $((blocked + closed)) $((rows + nested))
+	# Those that found the backlog full never reached the INPUT hook.
+	dropped=$(count drops packets '.reason == "NETFILTER_DROP"' a)
+	between 'packets that nft dropped' "$dropped" $((dropped + nested)) \
+		$((blocked + $(named_counter a in packets)))
+	printf '    of %s drops %s were skipped as nested, and counted as lost\n' $((blocked + closed)) "$nested"
+}
+
+# Every ethertype is a key of its own, and there are far more than slots.
+case_map_full() {
+	local types=$1 sent=$(($1 * 20)) full nested counted
+
+	needs root btf nsenter ip cpus || return
+	start_daemon $'[drops]\nslots = 64\n[series]\nbudget = 100000' || return
+	namespace a
+	namespace b
+	cable a srcA b dstA
+	full=$(lost map_full) nested=$(lost nested)
+	traffic a frames srcA 20 0xa000 "$types" 2
+	equal sent "$sent" "$(word sent)"
+	full=$(($(lost map_full) - full)) nested=$(($(lost nested) - nested))
+	counted=$(count drops packets true b)
+	equal 'rows and lost' "$sent" $((counted + full + nested))
+	at_least 'lost for want of room' 1 "$full"
+	at_least 'rows' 64 "$(rows drops true b | jq length)"
+	# What has a row goes on being counted, and the rest goes on being counted as lost.
+	traffic a frames srcA 20 0xa000 "$types" 2
+	equal 'rows and lost, the second time' $((2 * sent)) \
+		$(($(count drops packets true b) + $(lost map_full) + $(lost nested)))
+	get /metrics >"$TMP/metrics"
+	equal 'lost in /metrics' "$(lost map_full)" "$(sample "$TMP/metrics" dropscope_events_lost_total \
+		'collector="drops"' 'cause="map_full"')"
+	printf '    of %s drops %s found no room, and were counted as lost\n' "$sent" "$full"
+}
+
+# All keys have rows; ten of them have a series of their own.
+case_budget() {
+	local series other
+
+	needs root btf nsenter ip || return
+	start_daemon $'[series]\nbudget = 10' || return
+	namespace a
+	namespace b
+	cable a srcA b dstA
+	# Some keys more than others, so that the sums tell who has gone where.
+	traffic a frames srcA 7 0xa000 20
+	traffic a frames srcA 3 0xa000 50
+	equal 'packets in rows' $((7 * 20 + 3 * 50)) "$(count drops packets '.protocol | startswith("0xa0")' b)"
+	get /metrics >"$TMP/metrics"
+	grep '^dropscope_drops_total{' "$TMP/metrics" >"$TMP/series"
+	equal 'series' 11 "$(wc -l <"$TMP/series")"
+	equal 'other' 1 "$(grep -c 'symbol="other",module="other",reason="other",family="other",protocol="other",device="other"' \
+		"$TMP/series")"
+	other=$(sample "$TMP/series" dropscope_drops_total 'symbol="other"')
+	series=$(grep -v 'symbol="other"' "$TMP/series" | awk '{ sum += $NF } END { print sum }')
+	equal 'series and other' "$(get '/drops?top=1' | jq '.totals.packets')" $((series + other))
+	at_least other $((3 * 30)) "$other"
+	# A group of ten of fifty keys: the rest is there, summed.
+	get '/drops?top=10' >"$TMP/drops.json"
+	equal 'rows' 10 "$(jq '.rows | length' "$TMP/drops.json")"
+	equal 'rows and other' "$(jq .totals.packets "$TMP/drops.json")" \
+		"$(jq '[.rows[].packets, .other.packets] | add' "$TMP/drops.json")"
+}
+
+run_case 'exact: 1,000,000 drops from two CPUs' case_million
+run_case 'exact: softirqs interrupt process context' case_interrupted
+run_case 'exact: more keys than the map holds' case_map_full 2000
+run_case 'exact: more series than the budget' case_budget
+finish

@@ -1,0 +1,726 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "util.h"
+
+#define ADDRESSES                                                                                 \
+	"PORT, IPV4:PORT, localhost:PORT, [IPV6]:PORT, *:PORT with PORT from 1 to 65535, or the " \
+	"absolute path of a unix socket in at most 107 bytes"
+#define NO_LINE                                                                                   \
+	"neither a section nor a key; allowed: [SECTION], KEY = VALUE, comments that begin with " \
+	"# or ;"
+#define NO_TEXT                                                                                  \
+	"not a line of text; allowed: up to 198 bytes, none of them zero, and a list may go on " \
+	"in indented lines"
+#define SECTIONS "daemon, collectors, series, drops, devices"
+#define HOURS_NS(n) ((n)*UINT64_C(3600) * UINT64_C(1000000000))
+
+/* What config_load() said, with the file's name taken off. */
+struct complaints {
+	char text[80][1024];
+	unsigned n;
+	size_t skip;
+};
+
+static void note(void *userdata, const char *message)
+{
+	struct complaints *complaints = userdata;
+
+	assert_true(complaints->n < ARRAY_SIZE(complaints->text));
+	assert_true(strlen(message) >= complaints->skip);
+	snprintf(complaints->text[complaints->n++], sizeof(complaints->text[0]), "%s",
+		 message + complaints->skip);
+}
+
+static void write_file(const char *bytes, size_t n, char *ret_path, size_t size)
+{
+	const char *directory = getenv("TMPDIR");
+	int fd;
+
+	snprintf(ret_path, size, "%s/test_config.XXXXXX", directory ? directory : "/tmp");
+	fd = mkstemp(ret_path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, n), n);
+	close(fd);
+}
+
+static int load(const char *bytes, size_t n, struct complaints *ret_complaints,
+		struct config **ret_config)
+{
+	char path[256];
+	int r;
+
+	write_file(bytes, n, path, sizeof(path));
+	ret_complaints->n = 0;
+	ret_complaints->skip = strlen(path) + strlen(":");
+	r = config_load(path, note, ret_complaints, ret_config);
+	unlink(path);
+	return r;
+}
+
+static struct config *load_good(const char *bytes, size_t n)
+{
+	struct config *config = NULL;
+	struct complaints complaints;
+	int r = load(bytes, n, &complaints, &config);
+
+	for (unsigned i = 0; i < complaints.n; i++)
+		print_error("unexpected: %s\n", complaints.text[i]);
+	assert_int_equal(complaints.n, 0);
+	assert_int_equal(r, 0);
+	return config;
+}
+
+static void load_bad(const char *bytes, size_t n, const char *const *expected)
+{
+	struct config untouched, *config = &untouched;
+	struct complaints complaints;
+	unsigned i;
+
+	assert_int_equal(load(bytes, n, &complaints, &config), -EINVAL);
+	assert_ptr_equal(config, &untouched);
+	for (i = 0; i < complaints.n && expected[i]; i++)
+		assert_string_equal(complaints.text[i], expected[i]);
+	if (i < complaints.n)
+		fail_msg("unexpected: %s", complaints.text[i]);
+	if (expected[i])
+		fail_msg("missing: %s", expected[i]);
+}
+
+#define GOOD(text) load_good(text, strlen(text))
+#define BAD_BYTES(text, n, ...) load_bad(text, n, (const char *const[]){ __VA_ARGS__, NULL })
+#define BAD(text, ...) BAD_BYTES(text, strlen(text), __VA_ARGS__)
+
+static void assert_listen(const struct config *config, const char *joined)
+{
+	char text[4096] = "";
+
+	for (unsigned i = 0; i < config->n_listen; i++) {
+		strcat(text, i > 0 ? " " : "");
+		strcat(text, config->listen[i]);
+	}
+	assert_string_equal(text, joined);
+}
+
+static void assert_groups(const struct config *config, const char *joined)
+{
+	char text[4096] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < config->n_groups; i++)
+		n += snprintf(text + n, sizeof(text) - n, "%s%s=%s", i > 0 ? " " : "",
+			      config->groups[i].label, config->groups[i].pattern);
+	assert_string_equal(text, joined);
+}
+
+static void assert_defaults(const struct config *config)
+{
+	assert_listen(config, "[::]:9435");
+	assert_int_equal(config->log_level, LOG_INFO);
+	assert_true(config->drops && config->receive && config->retransmit && config->block);
+	assert_int_equal(config->series_budget, 1000);
+	assert_int_equal(config->retire_after_ns, HOURS_NS(6));
+	assert_int_equal(config->drops_slots, 2048);
+	assert_groups(config, "veth*=veth* cali*=cali* lxc*=lxc* tap*=tap* br-*=br-????????????");
+}
+
+static void test_defaults(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	struct complaints complaints = {};
+
+	(void)state;
+	assert_int_equal(config_load(NULL, note, &complaints, &config), 0);
+	assert_int_equal(complaints.n, 0);
+	assert_defaults(config);
+	config_free(NULL);
+}
+
+static void test_every_key(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+
+	(void)state;
+	config = GOOD("[daemon]\nlisten = 127.0.0.1:80 /run/x.sock\nlog-level: debug\n"
+		      "[collectors]\ndrops = no\nreceive=no\nretransmit =no\nblock= no\n"
+		      "[series]\nbudget = 7\nretire-after = 90s\n"
+		      "[drops]\nslots = 64\n"
+		      "[devices]\ngroup = tun* vlan=eth0.*\n");
+	assert_listen(config, "127.0.0.1:80 /run/x.sock");
+	assert_int_equal(config->log_level, LOG_DEBUG);
+	assert_false(config->drops || config->receive || config->retransmit || config->block);
+	assert_int_equal(config->series_budget, 7);
+	assert_int_equal(config->retire_after_ns, UINT64_C(90000000000));
+	assert_int_equal(config->drops_slots, 64);
+	assert_groups(config, "tun*=tun* vlan=eth0.*");
+}
+
+/* The four switches have one parser: each must reach its own field. */
+static void test_switches(void **state)
+{
+	static const char *const names[] = { "drops", "receive", "retransmit", "block" };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_(config_freep) struct config *config = NULL;
+		char text[64];
+
+		snprintf(text, sizeof(text), "[collectors]\n%s = no", names[i]);
+		config = GOOD(text);
+		assert_int_equal(config->drops, i != 0);
+		assert_int_equal(config->receive, i != 1);
+		assert_int_equal(config->retransmit, i != 2);
+		assert_int_equal(config->block, i != 3);
+		snprintf(text, sizeof(text), "[collectors]\n%s = yes", names[i]);
+		config_free(TAKE_PTR(config));
+		config = GOOD(text);
+		assert_defaults(config);
+	}
+	BAD("[collectors]\ndrops = true\nreceive = 1\nretransmit = YES\nblock =",
+	    "2: drops: \"true\" is not yes or no; allowed: yes, no",
+	    "3: receive: \"1\" is not yes or no; allowed: yes, no",
+	    "4: retransmit: \"YES\" is not yes or no; allowed: yes, no",
+	    "5: block: \"\" is not yes or no; allowed: yes, no");
+}
+
+static void test_log_level(void **state)
+{
+	(void)state;
+	assert_int_equal(config_log_level("error"), LOG_ERR);
+	assert_int_equal(config_log_level("warning"), LOG_WARNING);
+	assert_int_equal(config_log_level("info"), LOG_INFO);
+	assert_int_equal(config_log_level("debug"), LOG_DEBUG);
+	assert_int_equal(config_log_level("notice"), -EINVAL);
+	assert_int_equal(config_log_level(""), -EINVAL);
+	BAD("[daemon]\nlog-level = loud",
+	    "2: log-level: \"loud\" is not a level; allowed: error, warning, info, debug");
+}
+
+static void test_numbers(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+
+	(void)state;
+	config = GOOD("[series]\nbudget = 1\n[drops]\nslots = 65536");
+	assert_int_equal(config->series_budget, 1);
+	assert_int_equal(config->drops_slots, 65536);
+	config_free(TAKE_PTR(config));
+	config = GOOD("[series]\nbudget = 100000\n[drops]\nslots = 64");
+	assert_int_equal(config->series_budget, 100000);
+	assert_int_equal(config->drops_slots, 64);
+
+#define BUDGET(value, wrong)             \
+	BAD("[series]\nbudget = " value, \
+	    "2: budget: \"" value "\" is " wrong "; allowed: a number from 1 to 100000")
+	BUDGET("0", "out of range");
+	BUDGET("100001", "out of range");
+	BUDGET("99999999999999999999", "out of range");
+	BUDGET("-1", "not a number");
+	BUDGET("+1", "not a number");
+	BUDGET("1k", "not a number");
+	BUDGET("1 2", "not a number");
+	BUDGET("1.5", "not a number");
+	BUDGET("", "not a number");
+
+#define SLOTS(value, wrong)            \
+	BAD("[drops]\nslots = " value, \
+	    "2: slots: \"" value "\" is " wrong "; allowed: a power of two from 64 to 65536")
+	SLOTS("32", "out of range");
+	SLOTS("63", "out of range");
+	SLOTS("65", "not a power of two");
+	SLOTS("96", "not a power of two");
+	SLOTS("65535", "not a power of two");
+	SLOTS("65537", "out of range");
+	SLOTS("131072", "out of range");
+	SLOTS("many", "not a power of two");
+}
+
+static void test_durations(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t seconds;
+	} good[] = { { "1s", 1 },     { "90s", 90 },	    { "1m", 60 },
+		     { "15m", 900 },  { "1h", 3600 },	    { "8760h", 31536000 },
+		     { "1d", 86400 }, { "365d", 31536000 }, { "31536000s", 31536000 } };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(good); i++) {
+		_cleanup_(config_freep) struct config *config = NULL;
+		char text[64];
+
+		snprintf(text, sizeof(text), "[series]\nretire-after = %s", good[i].text);
+		config = GOOD(text);
+		assert_int_equal(config->retire_after_ns, good[i].seconds * 1000000000);
+	}
+
+#define RETIRE(value, wrong)                           \
+	BAD("[series]\nretire-after = " value,         \
+	    "2: retire-after: \"" value "\" is " wrong \
+	    "; allowed: a number with s, m, h or d from 1s to 365d")
+	RETIRE("0s", "out of range");
+	RETIRE("0d", "out of range");
+	RETIRE("366d", "out of range");
+	RETIRE("8761h", "out of range");
+	RETIRE("525601m", "out of range");
+	RETIRE("31536001s", "out of range");
+	RETIRE("213503982334602d", "out of range");
+	RETIRE("6x", "not a duration");
+	RETIRE("6", "not a duration");
+	RETIRE("6hh", "not a duration");
+	RETIRE("6h30m", "not a duration");
+	RETIRE("1.5h", "not a duration");
+	RETIRE("-6h", "not a duration");
+	RETIRE("h", "not a duration");
+	RETIRE("6 h", "not a duration");
+	RETIRE("", "not a duration");
+}
+
+#define PATH_107                                                                                 \
+	"/2345678901234567890123456789012345678901234567890123456789012345678901234567890123456" \
+	"789012345678901234567"
+
+/* Asks for a good address and then this one. */
+static void assert_no_address(struct config *config, const char *text)
+{
+	char *addresses[] = { (char *)"9435", (char *)text };
+	struct complaints complaints = {};
+	char expected[512];
+
+	assert_int_equal(config_set_listen(config, addresses, 2, note, &complaints), -EINVAL);
+	assert_int_equal(complaints.n, 1);
+	snprintf(expected, sizeof(expected),
+		 "listen: \"%s\" is not an address; allowed: " ADDRESSES, text);
+	assert_string_equal(complaints.text[0], expected);
+	assert_listen(config, "/kept");
+}
+
+static void test_addresses(void **state)
+{
+	char good[] = "1 65535 127.0.0.1:9435 0.0.0.0:1 localhost:9435 *:9435 [::]:9435 [::1]:1 "
+		      "[2001:db8:0:1:2:3:4:5]:65535 [::ffff:192.0.2.255]:1 "
+		      "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535 "
+		      "/run/dropscope.sock /x:y " PATH_107;
+	char bad[] = "0 65536 100000 09435 -1 94x :9435 127.0.0.1 127.0.0.1: 127.0.0.1:0 "
+		     "127.0.0.1:65536 127.0.0.1:x 127.1:9435 256.0.0.1:9435 example.com:9435 "
+		     "LOCALHOST:9435 **:9435 ::1:9435 [::1] [::1]9435 [::1:9435 ::1]:9435 []:9435 "
+		     "[:9435 ]:9435 [127.0.0.1]:9435 [::1%lo]:9435 [::g]:1 / /run/ run/x.sock "
+		     "./x.sock @abstract http://localhost:9435 " PATH_107 "9 "
+		     "[2001:0db8:0000:0000:0000:0000:0000:0000:0000:0000:0001]:9435";
+	_cleanup_(config_freep) struct config *config = NULL;
+	struct complaints complaints = {};
+	char *kept = (char *)"/kept", *next;
+
+	(void)state;
+	assert_int_equal(strlen(PATH_107), 107);
+	assert_int_equal(config_load(NULL, note, &complaints, &config), 0);
+	for (char *word = strtok_r(good, " ", &next); word; word = strtok_r(NULL, " ", &next)) {
+		assert_int_equal(config_set_listen(config, &word, 1, note, &complaints), 0);
+		assert_listen(config, word);
+	}
+	assert_int_equal(config_set_listen(config, &kept, 1, note, &complaints), 0);
+	assert_int_equal(complaints.n, 0);
+	for (char *word = strtok_r(bad, " ", &next); word; word = strtok_r(NULL, " ", &next))
+		assert_no_address(config, word);
+	assert_no_address(config, "");
+	assert_no_address(config, "9435 ");
+	assert_no_address(config, " 9435");
+}
+
+static void test_set_listen_count(void **state)
+{
+	char numbers[CONFIG_MAX_LISTEN + 2][8], *many[CONFIG_MAX_LISTEN + 2];
+	char *twice[] = { "1", "2", "1" };
+	_cleanup_(config_freep) struct config *config = NULL;
+	struct complaints complaints = {};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(many); i++) {
+		snprintf(numbers[i], sizeof(numbers[i]), "%u", 100 + i);
+		many[i] = numbers[i];
+	}
+	assert_int_equal(config_load(NULL, note, &complaints, &config), 0);
+	assert_int_equal(config_set_listen(config, NULL, 0, note, &complaints), -EINVAL);
+	assert_int_equal(config_set_listen(config, many, 17, note, &complaints), -EINVAL);
+	assert_int_equal(config_set_listen(config, many, 18, note, &complaints), -EINVAL);
+	assert_int_equal(config_set_listen(config, twice, 3, note, &complaints), -EINVAL);
+	assert_listen(config, "[::]:9435");
+	assert_int_equal(complaints.n, 4);
+	assert_string_equal(complaints.text[0],
+			    "listen: \"\" is not an address; allowed: " ADDRESSES);
+	assert_string_equal(complaints.text[1],
+			    "listen: \"116\" is one too many; allowed: at most 16");
+	assert_string_equal(complaints.text[2], complaints.text[1]);
+	assert_string_equal(complaints.text[3], "listen: \"1\" is listed twice; allowed: once");
+	assert_int_equal(config_set_listen(config, many, 16, note, &complaints), 0);
+	assert_int_equal(config->n_listen, 16);
+}
+
+static void test_listen_in_file(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+
+	(void)state;
+	config = GOOD("[daemon]\nlisten = 1 2 3 4 5 6 7 8 9 10\n\n# more\n 11\t12 ; not 12\n"
+		      "\t[::1]:9435 14 15 16\nlog-level = error");
+	assert_listen(config, "1 2 3 4 5 6 7 8 9 10 11 12 [::1]:9435 14 15 16");
+	assert_int_equal(config->log_level, LOG_ERR);
+	BAD("[daemon]\nlisten = 1 2 3 4 5 6 7 8 9 10\n 11 12 13 14 15 16\n 17 18",
+	    "4: listen: \"17\" is one too many; allowed: at most 16");
+	BAD("[daemon]\nlisten =", "2: listen: \"\" is not an address; allowed: " ADDRESSES);
+	BAD("[daemon]\nlisten =; 1", "2: listen: \"; 1\" is not an address; allowed: " ADDRESSES);
+	BAD("[daemon]\nlisten = 0 1 1\n 2 eth0",
+	    "2: listen: \"0\" is not an address; allowed: " ADDRESSES,
+	    "2: listen: \"1\" is listed twice; allowed: once",
+	    "3: listen: \"eth0\" is not an address; allowed: " ADDRESSES);
+}
+
+static void test_groups(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	char text[400] = "[devices]\ngroup =", *end = text + strlen(text);
+
+	(void)state;
+	config = GOOD("[devices]\ngroup =");
+	assert_int_equal(config->n_groups, 0);
+	config_free(TAKE_PTR(config));
+	config = GOOD("[devices]\ngroup = a=b=c eth#1 x;y [#]z sharp=#* a=d\\* v?[0-9]");
+	assert_groups(config,
+		      "a=b=c eth#1=eth#1 x;y=x;y [#]z=[#]z sharp=#* a=d\\* v?[0-9]=v?[0-9]");
+
+	for (unsigned i = 0; i < 64; i++)
+		end += sprintf(end, "%s%u*", i % 32 == 31 ? "\n " : " ", i);
+	config_free(TAKE_PTR(config));
+	config = GOOD(text);
+	assert_int_equal(config->n_groups, 64);
+	strcpy(end, " x* y* z*");
+	BAD(text, "4: group: \"x*\" is one too many; allowed: at most 64");
+
+#define GROUP(word)                                                                        \
+	BAD("[devices]\ngroup = a " word " b", "2: group: \"" word "\" is not a pattern; " \
+					       "allowed: PATTERN or LABEL=PATTERN, in "    \
+					       "printable ASCII")
+	GROUP("=");
+	GROUP("=x");
+	GROUP("x=");
+	GROUP("\xC3\xA4");
+	GROUP("\x1B[m");
+	GROUP("\x7F");
+	BAD("[devices]\ngroup = x* y y=x*", "2: group: \"y=x*\" is listed twice; allowed: once");
+}
+
+/* inih takes " ;" for a comment, and '#' for a letter. */
+static void test_comments(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+
+	(void)state;
+	config = GOOD("; one\n# two\n  # three\n\t; four\n\n \t\n[daemon] # five\n"
+		      "listen = /run/a#b;c /x ; six # seven\n[series] ;\nbudget = 5\t;x\n"
+		      "[devices]\ngroup = a ;b\n  c\n;d\n  e ; f\n");
+	assert_listen(config, "/run/a#b;c /x");
+	assert_int_equal(config->series_budget, 5);
+	assert_groups(config, "a=a c=c e=e");
+	BAD("[daemon]\nlisten = 1 # two three\nlog-level = info # why\n"
+	    "[devices]\ngroup = a #b c",
+	    "2: listen: \"#\" is not an address; allowed: " ADDRESSES
+	    "; a comment after a value begins with ;",
+	    "3: log-level: \"info # why\" is not a level; allowed: error, warning, info, debug; "
+	    "a comment after a value begins with ;",
+	    "5: group: \"#b\" is not a pattern; allowed: PATTERN or LABEL=PATTERN, in printable "
+	    "ASCII; a comment after a value begins with ;");
+}
+
+static void test_unknown(void **state)
+{
+	(void)state;
+	BAD("[colectors]\nx = 1\ndrops = maybe\n[Series]\n[zoo]\n[]",
+	    "1: [colectors]: unknown (perhaps collectors); allowed: " SECTIONS,
+	    "4: [Series]: unknown (perhaps series); allowed: " SECTIONS,
+	    "5: [zoo]: unknown; allowed: " SECTIONS, "6: []: unknown; allowed: " SECTIONS);
+	BAD("[series]\nretire_after = 6h\n more\nslots = 64\nzoo=1\nBUDGET=1\nretransmit=no",
+	    "2: retire_after: unknown in [series] (perhaps retire-after); "
+	    "allowed: budget, retire-after",
+	    "4: slots: unknown in [series] (it belongs in [drops]); allowed: budget, retire-after",
+	    "5: zoo: unknown in [series]; allowed: budget, retire-after",
+	    "6: BUDGET: unknown in [series] (perhaps budget); allowed: budget, retire-after",
+	    "7: retransmit: unknown in [series] (it belongs in [collectors]); "
+	    "allowed: budget, retire-after");
+	BAD("listen = 1\n  2\n[daemon]\nliste = 1\n[collectors]\nr = yes",
+	    "1: listen: in no section; allowed: keys below a line that reads [SECTION]",
+	    "4: liste: unknown in [daemon] (perhaps listen); allowed: listen, log-level",
+	    "6: r: unknown in [collectors]; allowed: drops, receive, retransmit, block");
+}
+
+static void test_duplicates(void **state)
+{
+	(void)state;
+	BAD("[daemon]\nlisten = 1\n\nlisten = 2\n 0 bad\n[series]\nbudget = 1\n[daemon]\n"
+	    "log-level = info\nlisten = 3\n",
+	    "4: listen: already on line 2; allowed: once",
+	    "10: listen: already on line 2; allowed: once");
+	BAD("[series]\nbudget = 0\nbudget = 0",
+	    "2: budget: \"0\" is out of range; allowed: a number from 1 to 100000",
+	    "3: budget: already on line 2; allowed: once");
+}
+
+static void test_syntax(void **state)
+{
+	(void)state;
+	BAD("[daemon]\nlisten\n= 5\n:6\nfoo bar\nnot ;= this", "2: " NO_LINE, "3: " NO_LINE,
+	    "4: " NO_LINE, "5: " NO_LINE, "6: " NO_LINE);
+	BAD("[drops\nslots = 1\n[series] budget = 0\nbudget = 0\n[::]:9435\n[\r\n",
+	    "1: [drops: not a section; allowed: [SECTION] alone on its line",
+	    "3: [series] budget = 0: not a section; allowed: [SECTION] alone on its line",
+	    "5: [::]:9435: not a section; allowed: [SECTION] alone on its line",
+	    "6: [: not a section; allowed: [SECTION] alone on its line");
+	/* The keys below a heading that cannot be read belong to no section that is known. */
+	BAD("[daemon]\n[drops\nslots = 0\nlisten = 0",
+	    "2: [drops: not a section; allowed: [SECTION] alone on its line");
+	BAD("what\n[daemon]\n what", "1: " NO_LINE, "3: " NO_LINE);
+}
+
+/* An indented key would be read by inih as more of the value above it. */
+static void test_indented(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+
+	(void)state;
+	config = GOOD("  [daemon]\n  listen = 1\n[series]\n\tbudget = 3\n");
+	assert_listen(config, "1");
+	assert_int_equal(config->series_budget, 3);
+	BAD("[devices]\ngroup = a\n  slots=64\n  budget : 5\n b = c\n  drops\n [series]\n [ab]*\n[daemon]\n"
+	    "log-level = info\n  debug\n  listen = 1\n",
+	    "3: slots: indented, so it continues group; allowed: keys not indented",
+	    "4: budget: indented, so it continues group; allowed: keys not indented",
+	    "5: group: \"=\" is not a pattern; allowed: PATTERN or LABEL=PATTERN, in printable "
+	    "ASCII",
+	    "7: [series]: indented, so it continues group; allowed: sections not indented",
+	    "11: log-level: continued by an indented line; allowed: one value",
+	    "12: listen: indented, so it continues log-level; allowed: keys not indented");
+}
+
+static void test_long_lines(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	char text[2000];
+
+	(void)state;
+	/* The last digit must arrive: 198 bytes with and without CRLF. */
+	snprintf(text, sizeof(text), "[series]\r\nbudget =%*d\r\n[drops]\nslots =%*d\n", 190, 77,
+		 191, 64);
+	config = GOOD(text);
+	assert_int_equal(config->series_budget, 77);
+	assert_int_equal(config->drops_slots, 64);
+	config_free(TAKE_PTR(config));
+
+	/* What follows a comment's 198th byte is still the comment. */
+	snprintf(text, sizeof(text), "[series]\n#%*s\nbudget = 5\n;%*s", 300, "budget = 7", 197,
+		 "budget = 7");
+	config = GOOD(text);
+	assert_int_equal(config->series_budget, 5);
+
+	snprintf(text, sizeof(text), "[daemon]\nlisten =%*d\n 0\n\t[::1]\nlog-level = x\n", 191,
+		 64);
+	BAD(text, "2: " NO_TEXT,
+	    "5: log-level: \"x\" is not a level; allowed: error, warning, info, debug");
+	snprintf(text, sizeof(text), "[daemon]\nlisten = 1\n%*d\n 0\n[%*d]\n%*d", 199, 2, 300, 1,
+		 5000 / 10, 1);
+	BAD(text, "3: " NO_TEXT, "4: listen: \"0\" is not an address; allowed: " ADDRESSES,
+	    "5: " NO_TEXT, "6: " NO_TEXT);
+}
+
+static void test_bytes(void **state)
+{
+	static const char zero[] = "[daemon]\nlisten = 1\0 2\n 3\n\0\nlog-level = \0info";
+	_cleanup_(config_freep) struct config *config = NULL;
+
+	(void)state;
+	BAD_BYTES(zero, sizeof(zero) - 1, "2: " NO_TEXT, "4: " NO_TEXT, "5: " NO_TEXT);
+
+	config = GOOD("\xEF\xBB\xBF[series]\r\nbudget = 5\r\n\r\n[devices]\r\ngroup = a\r\n b\r\n");
+	assert_int_equal(config->series_budget, 5);
+	assert_groups(config, "a=a b=b");
+	config_free(TAKE_PTR(config));
+	config = GOOD("\xEF\xBB\xBF# comment\n[series]\nbudget = 6");
+	assert_int_equal(config->series_budget, 6);
+	BAD("\xEF\xBB\xBF[serie]\r\nx\r\n[series]\r\nbudget = x\r\n",
+	    "1: [serie]: unknown (perhaps series); allowed: " SECTIONS, "2: " NO_LINE,
+	    "4: budget: \"x\" is not a number; allowed: a number from 1 to 100000");
+	BAD("[series]\n\xEF\xBB\xBF[drops]", "2: " NO_LINE);
+}
+
+static void test_empty_file(void **state)
+{
+	static const char *const empty[] = {
+		"", "\n", "\r\n\r\n", "\xEF\xBB\xBF", "[daemon]", "#"
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(empty); i++) {
+		_cleanup_(config_freep) struct config *config = GOOD(empty[i]);
+
+		assert_defaults(config);
+	}
+}
+
+static void test_unreadable(void **state)
+{
+	struct config untouched, *config = &untouched;
+	struct complaints complaints = {};
+	char deep[PATH_MAX + 100];
+
+	(void)state;
+	memset(deep, 'x', sizeof(deep));
+	deep[sizeof(deep) - 1] = '\0';
+	assert_int_equal(config_load("/nonexistent/x.conf", note, &complaints, &config), -ENOENT);
+	assert_int_equal(config_load("tests", note, &complaints, &config), -EISDIR);
+	assert_int_equal(config_load(deep, note, &complaints, &config), -ENAMETOOLONG);
+	assert_ptr_equal(config, &untouched);
+	assert_int_equal(complaints.n, 3);
+	assert_string_equal(complaints.text[0],
+			    "/nonexistent/x.conf: cannot be read: No such file or directory");
+	assert_string_equal(complaints.text[1], "tests: cannot be read: Is a directory");
+}
+
+/* The name and the line, as an editor can jump to them. */
+static void test_where(void **state)
+{
+	struct complaints complaints = {};
+	char path[256], expected[512];
+	struct config *config = NULL;
+
+	(void)state;
+	write_file("[series]\n\nretire-after = 6x\n", 28, path, sizeof(path));
+	assert_int_equal(config_load(path, note, &complaints, &config), -EINVAL);
+	unlink(path);
+	snprintf(
+		expected, sizeof(expected),
+		"%s:3: retire-after: \"6x\" is not a duration; allowed: a number with s, m, h or d "
+		"from 1s to 365d",
+		path);
+	assert_int_equal(complaints.n, 1);
+	assert_string_equal(complaints.text[0], expected);
+}
+
+/* The file that is installed */
+
+static char *read_installed(void)
+{
+	_cleanup_(fclosep) FILE *file = fopen("config/dropscoped.conf", "re");
+	char *text = calloc(1, 1 << 16);
+
+	assert_non_null(text);
+	if (!file)
+		fail_msg("config/dropscoped.conf: run this in the repository's root");
+	assert_in_range(fread(text, 1, (1 << 16) - 1, file), 1, (1 << 16) - 2);
+	return text;
+}
+
+/* Takes the '#' from "#key = value"; prose has a space after its '#'. How many there were. */
+static unsigned uncomment(char *text)
+{
+	unsigned n = 0;
+
+	for (char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (line[0] == '#' && line[1] >= 'a' && line[1] <= 'z') {
+			memmove(line, line + 1, strlen(line));
+			n++;
+		}
+	}
+	return n;
+}
+
+static void test_installed_file(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL, *uncommented = NULL;
+	_cleanup_(freep) char *text = read_installed();
+
+	(void)state;
+	config = GOOD(text);
+	assert_defaults(config);
+	assert_true(uncomment(text) > 0);
+	uncommented = GOOD(text);
+	assert_defaults(uncommented);
+}
+
+/* Asks config_load() which keys there are, so that a new one cannot be left out of the file. */
+static void test_installed_file_is_complete(void **state)
+{
+	_cleanup_(freep) char *text = read_installed();
+	struct complaints sections, names;
+	struct config *config = NULL;
+	char *next_section, *next_name;
+	unsigned n = uncomment(text);
+
+	(void)state;
+	assert_int_equal(load("[?]", 3, &sections, &config), -EINVAL);
+	for (char *section =
+		     strtok_r(strstr(sections.text[0], "allowed: ") + 9, ", ", &next_section);
+	     section; section = strtok_r(NULL, ", ", &next_section)) {
+		char ask[64], heading[64], key[64];
+		char *start, *end;
+
+		snprintf(ask, sizeof(ask), "[%s]\n? = 1", section);
+		snprintf(heading, sizeof(heading), "\n[%s]\n", section);
+		assert_int_equal(load(ask, strlen(ask), &names, &config), -EINVAL);
+		start = strstr(text, heading);
+		if (!start)
+			fail_msg("config/dropscoped.conf lacks [%s]", section);
+		end = strstr(start + 2, "\n[");
+		for (char *name =
+			     strtok_r(strstr(names.text[0], "allowed: ") + 9, ", ", &next_name);
+		     name; name = strtok_r(NULL, ", ", &next_name), n--) {
+			const char *found;
+
+			snprintf(key, sizeof(key), "\n%s = ", name);
+			found = strstr(start, key);
+			if (!found || (end && found > end))
+				fail_msg("config/dropscoped.conf lacks %s in [%s]", name, section);
+		}
+	}
+	assert_int_equal(n, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_switches),
+		cmocka_unit_test(test_log_level),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_set_listen_count),
+		cmocka_unit_test(test_listen_in_file),
+		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_comments),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_syntax),
+		cmocka_unit_test(test_indented),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_empty_file),
+		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_where),
+		cmocka_unit_test(test_installed_file),
+		cmocka_unit_test(test_installed_file_is_complete),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Golden files: tests/unit/golden; GOLDEN_UPDATE=1 writes them anew. Run from the repository's root. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../bpf/histogram.h"
+#include "model/histogram.h"
+#include "render/text.h"
+
+#define NOW 1795230765678901234ULL /* 2026-11-21 03:12:45.678901234Z */
+#define SECOND 1000000000ULL
+#define DAY (86400 * SECOND)
+
+static const struct column drops_columns[] = {
+	{ .name = "symbol", .kind = COLUMN_LABEL },
+	{ .name = "module", .kind = COLUMN_LABEL },
+	{ .name = "reason", .kind = COLUMN_LABEL },
+	{ .name = "device", .kind = COLUMN_LABEL },
+	{ .name = "netns", .kind = COLUMN_LABEL, .detail = true, .number = true },
+	{ .name = "offset", .kind = COLUMN_LABEL, .detail = true },
+	{ .name = "packets", .kind = COLUMN_COUNTER, .metric = "dropscope_drops" },
+	{ .name = "bytes", .kind = COLUMN_COUNTER, .unit = UNIT_BYTES },
+};
+
+static const struct column block_columns[] = {
+	{ .name = "device", .kind = COLUMN_LABEL },
+	{ .name = "operation", .kind = COLUMN_LABEL },
+	{ .name = "errors", .kind = COLUMN_COUNTER },
+	{ .name = "oldest", .kind = COLUMN_GAUGE, .unit = UNIT_SECONDS, .by = "device" },
+	{ .name = "queue",
+	  .kind = COLUMN_HISTOGRAM,
+	  .unit = UNIT_SECONDS,
+	  .scale = &histogram_seconds },
+	{ .name = "request_size",
+	  .kind = COLUMN_HISTOGRAM,
+	  .unit = UNIT_BYTES,
+	  .scale = &histogram_bytes },
+};
+
+static struct row *add_drops(struct table *table, const char *const *labels, uint64_t packets,
+			     uint64_t bytes, uint64_t first_seen, uint64_t last_seen)
+{
+	struct row *row;
+
+	assert_int_equal(table_add(table, labels, first_seen, &row), 0);
+	row->last_seen = last_seen;
+	row->values[0] = packets;
+	row->values[1] = bytes;
+	return row;
+}
+
+static struct table *make_drops(void)
+{
+	static const char *const labels[][6] = {
+		{ "__netif_receive_skb_core", "", "UNHANDLED_PROTO", "eth0", "", "0x8a1" },
+		{ "tcp_v4_rcv", "", "NO_SOCKET", "eth0", "4026531840", "" },
+		{ "nf_hook_slow", "", "NETFILTER_DROP", "veth*", "4026532201", "" },
+		{ "unix_stream_connect", "", "NOT_SPECIFIED", "none", "", "" },
+	};
+	struct table *table;
+
+	assert_int_equal(table_new("drops", drops_columns, ARRAY_SIZE(drops_columns), 1000, &table),
+			 0);
+	table->counting_since = NOW - 95 * DAY;
+	add_drops(table, labels[0], 8208000, 492480000, NOW - 95 * DAY, NOW - SECOND);
+	add_drops(table, labels[1], 31, 1860, NOW - 3 * DAY / 24, NOW - 12345678);
+	add_drops(table, labels[2], 7, 420, NOW - 90 * SECOND, NOW);
+	add_drops(table, labels[3], 1, 0, 0, 0);
+	return table;
+}
+
+static void count(struct table *table, struct row *row, unsigned column, uint64_t value,
+		  uint64_t times)
+{
+	const struct histogram_scale *scale = table->columns[column].scale;
+	uint64_t *values = row->values + table->value_of[column];
+
+	values[0] += times * value;
+	values[1 + histogram_bucket(scale->table, value)] += times;
+}
+
+static struct table *make_block(void)
+{
+	static const char *const labels[][2] = { { "nvme0n1", "read" }, { "sda", "write" } };
+	struct table *table;
+	struct row *row;
+
+	assert_int_equal(table_new("block", block_columns, ARRAY_SIZE(block_columns), 1000, &table),
+			 0);
+	table->counting_since = NOW - DAY;
+	assert_int_equal(table_add(table, labels[0], NOW - DAY, &row), 0);
+	row->last_seen = NOW - 2 * SECOND;
+	row->values[0] = 2;
+	row->values[1] = 1500000000;
+	count(table, row, 4, 800, 3);
+	count(table, row, 4, 1000000, 40);
+	count(table, row, 4, 1100000, 50);
+	count(table, row, 4, 1300000, 60);
+	count(table, row, 4, 90000000, 1);
+	count(table, row, 4, 90 * SECOND, 2);
+	count(table, row, 5, 4096, 150);
+	count(table, row, 5, 1 << 20, 6);
+	assert_int_equal(table_add(table, labels[1], NOW - SECOND / 100, &row), 0);
+	table->losses[0] = (struct loss){ "map_full", 0 };
+	table->losses[1] = (struct loss){ "inflight_full", 12 };
+	table->losses[2] = (struct loss){ "nested", 3 };
+	table->n_losses = 3;
+	return table;
+}
+
+/* Compares with a file, or writes it when GOLDEN_UPDATE=1. A difference is shown by diff(1). */
+static void assert_golden(const struct buffer *buffer, const char *path)
+{
+	const char *update = getenv("GOLDEN_UPDATE");
+	char command[256];
+	FILE *file;
+
+	assert_false(buffer->failed);
+	if (update && strcmp(update, "1") == 0) {
+		file = fopen(path, "w");
+		assert_non_null(file);
+		assert_int_equal(fwrite(buffer->data, 1, buffer->size, file), buffer->size);
+		assert_int_equal(fclose(file), 0);
+		return;
+	}
+	snprintf(command, sizeof(command), "diff -u --label expected %s --label got - >&2", path);
+	file = popen(command, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite(buffer->data, 1, buffer->size, file), buffer->size);
+	if (pclose(file) != 0)
+		fail_msg("%s differs; GOLDEN_UPDATE=1 rewrites it", path);
+}
+
+static void render(struct buffer *buffer, const struct table *table, const char *name,
+		   const char *value)
+{
+	struct query_error error;
+	struct result result;
+	struct query query;
+
+	query_init(&query, table);
+	if (name)
+		assert_int_equal(query_parameter(&query, table, name, value, &error), 0);
+	assert_int_equal(query_run(&query, table, &result), 0);
+	text_render(buffer, table, &result, "db7.example.com", NOW);
+	result_free(&result);
+	assert_false(buffer->failed);
+}
+
+/* No line is longer than `width` or ends in a space. */
+static void assert_tidy(const struct buffer *buffer, size_t width)
+{
+	const char *at = buffer->data, *end = buffer->data + buffer->size;
+
+	assert_int_equal(end[-1], '\n');
+	while (at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+
+		if ((size_t)(newline - at) > width)
+			fail_msg("too long: %.*s", (int)(newline - at), at);
+		if (newline > at && newline[-1] == ' ')
+			fail_msg("a space at the end: %.*s", (int)(newline - at), at);
+		at = newline + 1;
+	}
+}
+
+static void assert_rendered(const struct table *table, const char *name, const char *value,
+			    const char *path)
+{
+	struct buffer buffer = {};
+
+	render(&buffer, table, name, value);
+	assert_golden(&buffer, path);
+	assert_tidy(&buffer, 100);
+	buffer_free(&buffer);
+}
+
+static void assert_contains(const struct buffer *buffer, const char *text, bool expected)
+{
+	if ((memmem(buffer->data, buffer->size, text, strlen(text)) != NULL) != expected)
+		fail_msg("\"%s\" is %sin:\n%.*s", text, expected ? "not " : "", (int)buffer->size,
+			 buffer->data);
+}
+
+/* Details are there (netns, offset), and a label that is empty in all rows gives way to the width. */
+static void drops(void **state)
+{
+	struct table *table = make_drops();
+
+	(void)state;
+	assert_rendered(table, NULL, NULL, "tests/unit/golden/drops.txt");
+	table_free(table);
+}
+
+static void drops_by_device(void **state)
+{
+	struct table *table = make_drops();
+
+	(void)state;
+	assert_rendered(table, "by", "device", "tests/unit/golden/drops_by_device.txt");
+	table_free(table);
+}
+
+/* Empty details are left out, an empty identity label is not while there is room. */
+static void drops_without_detail(void **state)
+{
+	struct table *table = make_drops();
+
+	(void)state;
+	assert_rendered(table, "device", "none", "tests/unit/golden/drops_filtered.txt");
+	table_free(table);
+}
+
+static void drops_other_and_retired(void **state)
+{
+	struct table *table = make_drops();
+
+	(void)state;
+	table_retire(table, table->rows[3]);
+	assert_rendered(table, "top", "1", "tests/unit/golden/drops_top.txt");
+	table_free(table);
+}
+
+static void block(void **state)
+{
+	struct table *table = make_block();
+
+	(void)state;
+	table_retire(table, table->rows[1]);
+	table->retired[0] = 1;
+	assert_rendered(table, NULL, NULL, "tests/unit/golden/block.txt");
+	table_free(table);
+}
+
+static void one_other_row(void **state)
+{
+	struct table *table = make_block();
+	struct buffer buffer = {};
+
+	(void)state;
+	render(&buffer, table, "top", "1");
+	assert_contains(&buffer, "  other (1 row)\n", true);
+	buffer_free(&buffer);
+	table_free(table);
+}
+
+static void nothing_to_show(void **state)
+{
+	struct buffer buffer = {};
+	struct table *table;
+
+	(void)state;
+	assert_int_equal(table_new("drops", drops_columns, ARRAY_SIZE(drops_columns), 1, &table),
+			 0);
+	render(&buffer, table, NULL, NULL);
+	buffer_char(&buffer, '\0');
+	assert_string_equal(buffer.data, "drops on db7.example.com at 2026-11-21 03:12:45Z\n\n"
+					 "nothing counted yet\n");
+	buffer_free(&buffer);
+
+	table->losses[0] = (struct loss){ "map_full", 5 };
+	table->n_losses = 1;
+	render(&buffer, table, "device", "x");
+	buffer_char(&buffer, '\0');
+	assert_string_equal(buffer.data, "drops on db7.example.com at 2026-11-21 03:12:45Z\n\n"
+					 "no row matches\n"
+					 "lost: 5 map_full\n");
+	buffer_free(&buffer);
+	table_free(table);
+}
+
+/* All rows have ended: what they counted is still told. */
+static void only_retired(void **state)
+{
+	static const char *const labels[6] = { "tcp_v4_rcv", "", "NO_SOCKET", "eth0", "", "" };
+	struct buffer buffer = {};
+	struct table *table;
+
+	(void)state;
+	assert_int_equal(table_new("drops", drops_columns, ARRAY_SIZE(drops_columns), 1, &table),
+			 0);
+	table_retire(table, add_drops(table, labels, 5, 300, NOW, NOW));
+	render(&buffer, table, NULL, NULL);
+	assert_contains(&buffer, "\nnothing counted now\n", true);
+	assert_contains(&buffer, "\n      5    300             retired, not in the total\n", true);
+	assert_contains(&buffer, "  total\n", false);
+	buffer_free(&buffer);
+	table_free(table);
+}
+
+static void losses_only_when_there_are_any(void **state)
+{
+	struct table *table = make_block();
+	struct buffer buffer = {};
+
+	(void)state;
+	render(&buffer, table, NULL, NULL);
+	assert_contains(&buffer, "\nlost: 12 inflight_full, 3 nested\n", true);
+	buffer_free(&buffer);
+	table->losses[1].events = table->losses[2].events = 0;
+	render(&buffer, table, NULL, NULL);
+	assert_contains(&buffer, "lost", false);
+	buffer_free(&buffer);
+	table_free(table);
+}
+
+static void assert_duration(uint64_t nanoseconds, const char *expected)
+{
+	struct table *table = make_block();
+	struct buffer buffer = {};
+	char line[64];
+
+	table->rows[1]->values[1] = nanoseconds;
+	render(&buffer, table, "device", "sda");
+	snprintf(line, sizeof(line), "  %s  ", expected);
+	assert_contains(&buffer, line, true);
+	buffer_free(&buffer);
+	table_free(table);
+}
+
+static void durations(void **state)
+{
+	(void)state;
+	assert_duration(1, " 1 ns");
+	assert_duration(999, "999 ns");
+	assert_duration(1000, "1.0 us");
+	assert_duration(1249, "1.2 us");
+	assert_duration(1250, "1.3 us");
+	assert_duration(9949, "9.9 us");
+	assert_duration(9950, " 10 us");
+	assert_duration(10499, " 10 us");
+	assert_duration(10500, " 11 us");
+	assert_duration(999499, "999 us");
+	assert_duration(999500, "1.0 ms");
+	assert_duration(1200000, "1.2 ms");
+	assert_duration(999500000, " 1.0 s");
+	assert_duration(59400000000, "  59 s");
+	assert_duration(59500000000, "1.0 min");
+	assert_duration(90 * SECOND, "1.5 min");
+	assert_duration(3569 * SECOND, "59 min");
+	assert_duration(3570 * SECOND, " 1.0 h");
+	assert_duration(84599 * SECOND, "  23 h");
+	assert_duration(84600 * SECOND, " 1.0 d");
+	assert_duration(95 * DAY, "  95 d");
+	assert_duration(UINT64_MAX, "213504 d");
+}
+
+/* A clock that was set back, and a time that nobody knows. */
+static void odd_times(void **state)
+{
+	struct table *table = make_drops();
+	struct buffer buffer = {};
+
+	(void)state;
+	table->rows[3]->last_seen = NOW + SECOND;
+	render(&buffer, table, "device", "none");
+	assert_contains(&buffer, "\n      1      0    -  0 ns  unix_stream_connect", true);
+	buffer_free(&buffer);
+	table_free(table);
+}
+
+static void numbers_are_whole(void **state)
+{
+	struct table *table = make_drops();
+	struct buffer buffer = {};
+
+	(void)state;
+	table->rows[3]->values[0] = UINT64_MAX;
+	table->rows[3]->values[1] = 9007199254740993;
+	render(&buffer, table, "device", "none");
+	assert_contains(&buffer, "\n18446744073709551615  9007199254740993    -     -  ", true);
+	buffer_free(&buffer);
+	table_free(table);
+}
+
+/* Columns are counted in characters, and a terminal gets no control character. */
+static void unusual_labels(void **state)
+{
+	static const char *const labels[6] = { "\xc3\xa9\xf0\x9f\x90\xa7\xe2\x82\xac",
+					       "m",
+					       "a\x1b[2Jb",
+					       "\xc2\x9b"
+					       "c",
+					       "",
+					       "" };
+	struct buffer buffer = {};
+	struct table *table;
+
+	(void)state;
+	assert_int_equal(table_new("drops", drops_columns, ARRAY_SIZE(drops_columns), 1, &table),
+			 0);
+	add_drops(table, labels, 1, 2, NOW, NOW);
+	render(&buffer, table, NULL, NULL);
+	assert_contains(
+		&buffer,
+		"symbol  module  reason  device\n"
+		"      1      2  0 ns  0 ns  \xc3\xa9\xf0\x9f\x90\xa7\xe2\x82\xac     m       "
+		"a?[2Jb  ?c\n",
+		true);
+	buffer_free(&buffer);
+	table_free(table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(drops),
+		cmocka_unit_test(drops_by_device),
+		cmocka_unit_test(drops_without_detail),
+		cmocka_unit_test(drops_other_and_retired),
+		cmocka_unit_test(block),
+		cmocka_unit_test(one_other_row),
+		cmocka_unit_test(nothing_to_show),
+		cmocka_unit_test(only_retired),
+		cmocka_unit_test(losses_only_when_there_are_any),
+		cmocka_unit_test(durations),
+		cmocka_unit_test(odd_times),
+		cmocka_unit_test(numbers_are_whole),
+		cmocka_unit_test(unusual_labels),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
