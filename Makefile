@@ -16,7 +16,7 @@ endif
 CFLAGS ?= -O2 -g
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
-LIBS := -lbpf -lmicrohttpd -lsystemd -linih -lz -lm
+LIBS := -lbpf -lmicrohttpd -lsystemd -linih -lz
 LINK := -pie -Wl,-z,relro,-z,now
 
 BPF := $(wildcard bpf/*.bpf.c)

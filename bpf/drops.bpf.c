@@ -16,11 +16,11 @@ const volatile bool has_rx_sk = true;		/* since 6.11 */
 
 SLOT_MAPS(struct drops_slot);
 
-/* The namespace of the socket that a packet was meant for or belongs to, or NULL. It may be a
- * request or a time-wait socket: only __sk_common may be read. */
-static __always_inline const struct net *drop_socket_net(const __u64 *ctx,
-							 const struct sk_buff *skb)
+/* Without a device, the namespace is that of the socket that the packet was meant for or belongs to, or
+ * NULL. It may be a request or a time-wait socket: only __sk_common may be read. */
+static __always_inline const struct net *socket_net(const __u64 *ctx)
 {
+	const struct sk_buff *skb = (void *)ctx[0];
 	const struct sock *sk;
 
 	if (has_rx_sk) {
@@ -35,6 +35,13 @@ static __always_inline const struct net *drop_socket_net(const __u64 *ctx,
 	return (long)sk < 0 ? sk->__sk_common.skc_net.net : NULL;
 }
 
+static __noinline __u64 socket_cookie(__u64 *ctx)
+{
+	const struct net *net = socket_net(ctx);
+
+	return net ? net->net_cookie : 0;
+}
+
 /* Every drop that is not in its first place: finds the key's slot or claims one, and counts what
  * finds none. Names are taken here, once per key and CPU. */
 static __noinline struct drops_slot *drops_search(__u64 *ctx, __u64 origin, __u64 cookie,
@@ -44,7 +51,7 @@ static __noinline struct drops_slot *drops_search(__u64 *ctx, __u64 origin, __u6
 	const struct sk_buff *skb = (void *)ctx[0];
 	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &cpu);
 	struct drops_slot *slot = (void *)slot_search(&slots, &key, cpu);
-	const struct net_device *dev;
+	const struct net_device *dev = packet_device(skb);
 	const struct net *net;
 
 	if (!counters)
@@ -55,15 +62,15 @@ static __noinline struct drops_slot *drops_search(__u64 *ctx, __u64 origin, __u6
 	}
 	if (!slot_is_new(&slot->key))
 		return slot;
-	net = drop_socket_net(ctx, skb);
-	dev = packet_device(skb, net);
-	if (dev)
-		net = dev->nd_net.net;
 	slot->first_seen = bpf_ktime_get_ns();
-	slot->netns = net ? net->ns.inum : 0;
 	__builtin_memset(slot->device, 0, sizeof(slot->device));
-	if (dev)
+	if (dev) {
+		net = dev->nd_net.net;
 		BPF_CORE_READ_STR_INTO(&slot->device, dev, name);
+	} else {
+		net = socket_net(ctx);
+	}
+	slot->netns = net ? net->ns.inum : 0;
 	slot_publish(&slot->key, &key, counters);
 	return slot;
 }
@@ -72,17 +79,20 @@ SEC("tp_btf/kfree_skb")
 int drops_kfree_skb(__u64 *ctx)
 {
 	const struct sk_buff *skb = (void *)ctx[0];
-	const struct net *net = drop_socket_net(ctx, skb);
-	const struct net_device *dev = packet_device(skb, net);
-	__u32 cpu = bpf_get_smp_processor_id(), ifindex = dev ? dev->ifindex : skb->skb_iif;
+	const struct net_device *dev = packet_device(skb);
+	__u32 cpu = bpf_get_smp_processor_id(), ifindex;
 	struct drops_slot *slot;
 	struct slot_key key;
 
-	if (dev)
-		net = dev->nd_net.net;
+	if (dev) {
+		ifindex = dev->ifindex;
+		key.word[2] = dev->nd_net.net->net_cookie;
+	} else {
+		ifindex = skb->skb_iif;
+		key.word[2] = socket_cookie(ctx);
+	}
 	key.word[0] = ctx[1] | SLOT_LIVE;
 	key.word[1] = (has_reason ? ctx[2] << 32 : 0) | ifindex;
-	key.word[2] = net ? net->net_cookie : 0;
 	key.word[3] = packet_kind(skb);
 	slot = (void *)slot_find(&slots, &key, cpu);
 	if (!slot) {

@@ -2,7 +2,6 @@
 #include "manager.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -16,6 +15,7 @@
 #include "kernel/devices.h"
 #include "kernel/symbols.h"
 #include "log.h"
+#include "memory.h"
 #include "util.h"
 
 enum {
@@ -185,7 +185,7 @@ static int apply_config(struct manager *m, struct config *config)
 	}
 	kernel_btf_freep(&m->kernel.btf);
 	m->kernel.btf = NULL;
-	malloc_trim(0);
+	memory_settle();
 	config_free(m->config);
 	m->config = config;
 	return error;
@@ -339,7 +339,7 @@ int manager_new(const struct manager_options *options, struct config *config,
 		return error;
 	m->routes = (struct routes){ m->collecting, m->n_collecting, m->self, m->kernel.symbols,
 				     m->server };
-	malloc_trim(0);
+	memory_settle();
 	*ret_manager = TAKE_PTR(m);
 	return 0;
 }

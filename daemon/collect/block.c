@@ -43,7 +43,7 @@ static const struct column columns[] = {
 enum {
 	SLOT_VALUES = 3 + 3 * (1 + HISTOGRAM_SECONDS_BUCKETS),
 	OLDEST = SLOT_VALUES,		/* the gauge's place in a row's values */
-	MIN_SLOTS = 64,
+	MIN_SLOTS = 32,
 	MAX_SLOTS = 4096,
 	MIN_INFLIGHT = 4096,
 	MAX_INFLIGHT = 1 << 18,
@@ -109,7 +109,7 @@ static unsigned count_entries(const char *path)
 	return n;
 }
 
-/* Disks, and the requests that all of them together can have on their way. */
+/* Disks that hold anything, and the requests that all disks together can have on their way. */
 static void survey_disks(unsigned *ret_disks, unsigned *ret_requests)
 {
 	DIR *dir = opendir("/sys/block");
@@ -122,7 +122,8 @@ static void survey_disks(unsigned *ret_disks, unsigned *ret_requests)
 
 		if (entry->d_name[0] == '.')
 			continue;
-		disks++;
+		snprintf(path, sizeof(path), "/sys/block/%s/size", entry->d_name);
+		disks += read_number(path) > 0;
 		snprintf(path, sizeof(path), "/sys/block/%s/mq", entry->d_name);
 		queues = count_entries(path);
 		snprintf(path, sizeof(path), "/sys/block/%s/queue/nr_requests", entry->d_name);

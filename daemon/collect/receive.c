@@ -36,7 +36,7 @@ static const struct column columns[] = {
 	  .help = "Sizes of received packets, after GRO, without the link-layer header." },
 };
 
-enum { SLOTS_PER_WRITER = 256 };	/* devices times protocols; 576 bytes each */
+enum { SLOTS_PER_WRITER = 128 };	/* devices times protocols; 576 bytes each */
 
 static unsigned receive_slots(const struct config *config)
 {

@@ -41,7 +41,7 @@ static const char *const causes[RETRANSMIT_CAUSES] = {
 	[RETRANSMIT_ZERO_WINDOW_PROBE] = "zero_window_probe",
 };
 
-enum { SLOTS_PER_WRITER = 64 };		/* causes, states and families that occur together */
+enum { SLOTS_PER_WRITER = 32 };		/* causes, states and families that occur together */
 
 static unsigned retransmit_slots(const struct config *config)
 {

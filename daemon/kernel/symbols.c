@@ -3,10 +3,11 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../util.h"
 #include "symbols.skel.h"
@@ -14,7 +15,8 @@
 static const char kallsyms_path[] = "/proc/kallsyms";
 
 struct symbols {
-	struct symbols_bpf *program;	/* NULL: the kernel cannot, kallsyms is read instead */
+	int program;			/* -1: the kernel cannot, kallsyms is read instead */
+	struct symbols_bpf__bss *exchange;	/* the program's variables, mapped */
 	bool available;
 };
 
@@ -100,25 +102,44 @@ static int symbols_run(struct symbols *symbols, uint64_t address, struct symbol 
 {
 	LIBBPF_OPTS(bpf_test_run_opts, options);
 
-	memset(symbols->program->bss, 0, sizeof(*symbols->program->bss));
-	symbols->program->bss->addresses[0] = address;
-	if (bpf_prog_test_run_opts(bpf_program__fd(symbols->program->progs.resolve), &options))
+	memset(symbols->exchange, 0, sizeof(*symbols->exchange));
+	symbols->exchange->addresses[0] = address;
+	if (bpf_prog_test_run_opts(symbols->program, &options))
 		return -errno;
-	return symbol_parse(symbols->program->bss->names[0], ret_symbol) ? 0 : -ENOENT;
+	return symbol_parse(symbols->exchange->names[0], ret_symbol) ? 0 : -ENOENT;
+}
+
+/* Keeps the program and its variables, and nothing of libbpf's object. */
+static int symbols_load(struct symbols *symbols)
+{
+	struct symbols_bpf *skeleton = symbols_bpf__open_and_load();
+	void *address;
+	int error = 0;
+
+	if (!skeleton)
+		return -errno;
+	address = mmap(NULL, sizeof(*symbols->exchange), PROT_READ | PROT_WRITE, MAP_SHARED,
+		       bpf_map__fd(skeleton->maps.bss), 0);
+	symbols->program = fcntl(bpf_program__fd(skeleton->progs.resolve), F_DUPFD_CLOEXEC, 3);
+	if (address != MAP_FAILED)
+		symbols->exchange = address;
+	if (address == MAP_FAILED || symbols->program < 0)
+		error = -errno;
+	symbols_bpf__destroy(skeleton);
+	return error;
 }
 
 int symbols_new(struct symbols **ret_symbols)
 {
 	struct symbols *symbols = calloc(1, sizeof(*symbols));
-	struct symbol probe;
+	struct symbol ignored;
 
 	if (!symbols)
 		return -ENOMEM;
-	symbols->program = symbols_bpf__open_and_load();
-	/* The whole kernel lies above every symbol's start but the first: any address will do to find out
-	 * whether addresses are shown. */
-	symbols->available = symbols->program ||
-			     symbols_search(kallsyms_path, UINT64_MAX, &probe) != -EPERM;
+	symbols->program = -1;
+	/* Any address will do to find out whether kallsyms shows addresses. */
+	symbols->available = symbols_load(symbols) == 0 ||
+			     symbols_search(kallsyms_path, UINT64_MAX, &ignored) == -ENOENT;
 	*ret_symbols = symbols;
 	return 0;
 }
@@ -127,7 +148,9 @@ void symbols_free(struct symbols *symbols)
 {
 	if (!symbols)
 		return;
-	symbols_bpf__destroy(symbols->program);
+	if (symbols->exchange)
+		munmap(symbols->exchange, sizeof(*symbols->exchange));
+	closep(&symbols->program);
 	free(symbols);
 }
 
@@ -138,9 +161,11 @@ bool symbols_available(const struct symbols *symbols)
 
 void symbols_resolve(struct symbols *symbols, uint64_t address, struct symbol *ret_symbol)
 {
-	if (symbols->program && symbols_run(symbols, address, ret_symbol) == 0)
+	bool running = symbols->program >= 0 && symbols->exchange;
+
+	if (running && symbols_run(symbols, address, ret_symbol) == 0)
 		return;
-	if (symbols->program || !symbols->available ||
+	if (running || !symbols->available ||
 	    symbols_search(kallsyms_path, address, ret_symbol) < 0)
 		symbol_unknown(address, ret_symbol);
 }

@@ -274,13 +274,25 @@ static void projection_remove(struct projection *p, struct series *series)
 	series_free(series);
 }
 
+/* A row that is "other" in every label of a metric belongs to that series, which is always there. */
+static bool is_other_by_name(const struct projection *p, const struct row *row)
+{
+	for (unsigned i = 0; i < p->n_labels; i++)
+		if (strcmp(row->labels[p->labels[i]].text, other_text) != 0)
+			return false;
+	return p->n_labels > 0;
+}
+
 /* The series that the row counts in: an old one, a new one within the budget, or NULL for `other`. */
 static struct series *projection_join(struct projection *p, const struct table *table,
 				      struct row *row)
 {
 	uint64_t hash = projection_hash(p, row);
-	struct series *series = projection_find(p, row, hash);
+	struct series *series;
 
+	if (is_other_by_name(p, row))
+		return NULL;
+	series = projection_find(p, row, hash);
 	if (!series && p->n_series < table->budget)
 		series = projection_admit(p, row, hash);
 	if (series)
@@ -387,7 +399,7 @@ void table_set_budget(struct table *table, unsigned budget)
 }
 
 /* Moves a row from `other` to its series, if there is room now: from here on it counts there. */
-static int row_promote(struct table *table, struct row *row, unsigned index)
+static void row_promote(struct table *table, struct row *row, unsigned index)
 {
 	struct projection *p = &table->projections[index];
 	struct series *series;
@@ -395,26 +407,25 @@ static int row_promote(struct table *table, struct row *row, unsigned index)
 	if (!row->base) {
 		row->base = calloc(table->n_values, sizeof(*row->base));
 		if (!row->base)
-			return -ENOMEM;
+			return;		/* without memory it stays where it is */
 	}
 	series = projection_join(p, table, row);
 	if (!series)
-		return -ENOSPC;
+		return;
 	carry(table, p, row, p->other.carried);
 	memcpy(&row->base[p->first_value], &row->values[p->first_value],
 	       p->n_values * sizeof(*row->base));
 	row->series[index] = series;
-	return 0;
 }
 
 void table_admit(struct table *table)
 {
 	for (unsigned i = 0; i < table->n_projections; i++) {
-		if (table->projections[i].n_series >= table->budget)
-			continue;
-		for (uint32_t j = 0; j < table->n_rows; j++)
-			if (!table->rows[j]->series[i] && row_promote(table, table->rows[j], i) < 0)
-				break;
+		const struct projection *p = &table->projections[i];
+
+		for (uint32_t j = 0; j < table->n_rows && p->n_series < table->budget; j++)
+			if (!table->rows[j]->series[i] && !is_other_by_name(p, table->rows[j]))
+				row_promote(table, table->rows[j], i);
 	}
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "prometheus.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -47,6 +46,11 @@ static bool element_is(const char *element, size_t size, const char *type)
 	       (size == length || strchr("; \t", element[length]));
 }
 
+static double greater(double a, double b)
+{
+	return a > b ? a : b;
+}
+
 enum prometheus_format prometheus_negotiate(const char *accept)
 {
 	double text = 0, openmetrics = 0;
@@ -57,9 +61,9 @@ enum prometheus_format prometheus_negotiate(const char *accept)
 		at += strspn(at, " \t,");
 		size = strcspn(at, ",");
 		if (element_is(at, size, "application/openmetrics-text"))
-			openmetrics = fmax(openmetrics, quality(at, size));
+			openmetrics = greater(openmetrics, quality(at, size));
 		else if (element_is(at, size, "text/plain"))
-			text = fmax(text, quality(at, size));
+			text = greater(text, quality(at, size));
 		at += size;
 	}
 	return openmetrics > text ? PROMETHEUS_OPENMETRICS : PROMETHEUS_TEXT;
@@ -142,11 +146,9 @@ static void render_value(struct buffer *b, const struct column *column, uint64_t
 /* A power of two as a float: 2^-20 is "9.5367431640625e-07", 2^3 is "8.0". */
 static size_t render_bound(int exponent, char text[static 32])
 {
-	int size = snprintf(text, 32, "%.17g", ldexp(1, exponent));
-
 	if (exponent >= 0)
-		size += snprintf(text + size, 32 - size, ".0");
-	return size;
+		return snprintf(text, 32, "%lu.0", 1UL << exponent);
+	return snprintf(text, 32, "%.17g", 1.0 / (1UL << -exponent));
 }
 
 /* Only the bounds that are powers of two, which are every HISTOGRAM_SUBth. */

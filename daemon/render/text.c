@@ -12,8 +12,9 @@ enum {
 	CELL_SIZE = 32,
 	MAX_FIELDS = 3 * TABLE_MAX_VALUES + 2,
 	MAX_SUMS = 3, /* other, total, retired */
-	NANOSECONDS = 1000000000,
 };
+
+#define SECOND 1000000000ULL
 
 enum field_kind {
 	FIELD_VALUE,
@@ -53,26 +54,26 @@ struct layout {
 	unsigned n_sums;
 };
 
-/* "950 ns", "1.2 ms", "12 ms", "95 d": two digits at least, by integers alone. */
+/* "950 ns", "1.2 ms", "64 s", "95 d": two digits at least, by integers alone. */
 static void format_duration(char *ret_text, uint64_t nanoseconds)
 {
 	static const struct {
 		const char *name;
-		uint64_t size;
+		uint64_t size, from;
 	} units[] = {
-		{ "ns", 1 },
-		{ "us", 1000 },
-		{ "ms", 1000000 },
-		{ "s", NANOSECONDS },
-		{ "min", 60ULL * NANOSECONDS },
-		{ "h", 3600ULL * NANOSECONDS },
-		{ "d", 86400ULL * NANOSECONDS },
+		{ "ns", 1, 0 },
+		{ "us", 1000, 1000 },
+		{ "ms", 1000000, 1000000 },
+		{ "s", SECOND, SECOND },
+		{ "min", 60 * SECOND, 120 * SECOND },
+		{ "h", 3600 * SECOND, 7200 * SECOND },
+		{ "d", 86400 * SECOND, 2 * 86400 * SECOND },
 	};
 	uint64_t whole, rest, size, tenths;
 	unsigned i = 0;
 
 	/* Rounded first: 999.7 us is 1.0 ms. */
-	while (i + 1 < ARRAY_SIZE(units) && nanoseconds >= units[i + 1].size - units[i].size / 2)
+	while (i + 1 < ARRAY_SIZE(units) && nanoseconds >= units[i + 1].from - units[i].size / 2)
 		i++;
 	size = units[i].size;
 	whole = nanoseconds / size;
@@ -419,7 +420,7 @@ static void write_column_names(struct buffer *buffer, const struct layout *layou
 
 static void write_time(struct buffer *buffer, uint64_t nanoseconds_since_epoch)
 {
-	time_t seconds = (time_t)(nanoseconds_since_epoch / NANOSECONDS);
+	time_t seconds = (time_t)(nanoseconds_since_epoch / SECOND);
 	struct tm tm;
 
 	gmtime_r(&seconds, &tm);
@@ -439,9 +440,13 @@ static void write_heading(struct buffer *buffer, const struct layout *layout, co
 		write_time(buffer, layout->table->counting_since);
 	}
 	buffer_string(buffer, "\n\n");
-	if (layout->result->n_rows == 0)
-		buffer_string(buffer, layout->result->filtered ? "no row matches\n"
-							       : "nothing counted yet\n");
+	if (layout->result->n_rows > 0)
+		return;
+	if (layout->result->filtered)
+		buffer_string(buffer, "no row matches\n");
+	else
+		buffer_string(buffer,
+			      layout->n_sums ? "nothing counted now\n" : "nothing counted yet\n");
 }
 
 static void write_losses(struct buffer *buffer, const struct table *table)

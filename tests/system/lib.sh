@@ -115,15 +115,13 @@ run_case() {
 		done
 		if [ -n "$DAEMON_LOG" ] && [ -s "$DAEMON_LOG" ]; then
 			printf '    the daemon said last:\n'
-			tail -n 5 "$DAEMON_LOG" | cut -c 1-200 | sed 's/^/        /'
+			grep -v " debug: " "$DAEMON_LOG" | tail -n 3 | cut -c 1-200 | sed "s/^/        /"
 		fi
 	elif [ -n "$SKIP" ]; then
 		say "skip $CASE: $SKIP"
 	else
 		say "ok $CASE"
 	fi
-	# The next case starts from nothing.
-	forget_namespaces
 	CASE=''
 }
 
@@ -190,11 +188,19 @@ wait_until() {
 }
 
 # ---- network namespaces: `namespace a` makes one, `inside a COMMAND` runs in it, `inode a` is what
-# the JSON calls netns. IPv6 is on for lo only: other devices would send on their own account.
+# the JSON calls netns. IPv6 is on for lo only: other devices would send on their own account. They stay until
+# the script ends: the kernel gives the inode number of one that is gone to the next, while a daemon still
+# shows the rows of the first.
+
+# namespace_name NAME: the name of this case's namespace
+namespace_name() {
+	echo "ds$$-$CASES-$1"
+}
 
 namespace() {
-	local name=ds$$-$1
+	local name
 
+	name=$(namespace_name "$1")
 	ip netns add "$name" || fault "expected a new namespace $name, got none" || return
 	NAMESPACES+=("$name")
 	inside "$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6' 2>/dev/null
@@ -202,14 +208,15 @@ namespace() {
 }
 
 inside() {
-	local name=ds$$-$1
+	local name
 
+	name=$(namespace_name "$1")
 	shift
 	nsenter --net="/run/netns/$name" -- "$@"
 }
 
 inode() {
-	stat -L -c %i "/run/netns/ds$$-$1"
+	stat -L -c %i "/run/netns/$(namespace_name "$1")"
 }
 
 forget_namespaces() {
@@ -223,8 +230,11 @@ forget_namespaces() {
 
 # cable FROM DEVICE TO DEVICE: a veth pair between two namespaces, up
 cable() {
-	ip -n "ds$$-$1" link add "$2" type veth peer name "$4" netns "ds$$-$3" &&
-		ip -n "ds$$-$1" link set "$2" up && ip -n "ds$$-$3" link set "$4" up ||
+	local from to
+
+	from=$(namespace_name "$1") to=$(namespace_name "$3")
+	ip -n "$from" link add "$2" type veth peer name "$4" netns "$to" &&
+		ip -n "$from" link set "$2" up && ip -n "$to" link set "$4" up ||
 		fault "expected a veth pair $2 and $4, got none"
 }
 

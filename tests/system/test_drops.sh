@@ -18,9 +18,9 @@ field() {
 	equal "$1" "$2" "$(jq -r ".$1" <<<"$ROW")"
 }
 
-# The labels and details that every IP row of these tests has.
+# ip_row SYMBOL REASON FAMILY PROTOCOL [DEVICE]: the labels and details that every IP row of these tests has
 ip_row() {
-	local symbol=$1 reason=$2 family=$3 protocol=$4
+	local symbol=$1 reason=$2 family=$3 protocol=$4 device=${5:-lo}
 
 	matches symbol "$symbol" "$(jq -r .symbol <<<"$ROW")"
 	matches location "$symbol+0x*/0x* \[kernel\]" "$(jq -r .location <<<"$ROW")"
@@ -28,9 +28,9 @@ ip_row() {
 	field reason "$reason"
 	field family "$family"
 	field protocol "$protocol"
-	field device lo
-	field interface lo
-	field ifindex 1
+	field device "$device"
+	field interface "$device"
+	field ifindex "$([ "$device" = lo ] && echo 1 || echo 0)"
 	at_least reason_number 1 "$(jq .reason_number <<<"$ROW")"
 }
 
@@ -86,14 +86,16 @@ case_closed_tcp() {
 # nftables drops in the chain itself (nft_do_chain) or in nf_hook_slow, as kernels differ; it sees the
 # packet as the drop does, so that its own counter must agree to the byte.
 case_nft() {
-	local hook=$1 address=$2 family=$3
+	local hook=$1 address=$2 family=$3 device=lo
 
 	needs root btf nsenter nft || return
 	namespace a
 	ruleset a "counter c { }; chain x { type filter hook $hook priority 0; udp dport 7 counter name c drop; }"
 	traffic a traffic udp "$address" 7 777 100
 	row a '.protocol == "udp"'
-	ip_row '*nf*' NETFILTER_DROP "$family" udp
+	# On the way out a packet has not been given to a device yet.
+	[ "$hook" = input ] || device=none
+	ip_row '*nf*' NETFILTER_DROP "$family" udp "$device"
 	equal 'nft packets' 777 "$(named_counter a c packets)"
 	counts "$(named_counter a c packets)" 777 "$(named_counter a c bytes)"
 }

@@ -46,7 +46,7 @@ case_interrupted() {
 		chain x { type filter hook output priority 0; udp dport 7 counter name out drop; }
 		chain y { type filter hook input priority 0; udp dport 9 counter name in drop; }'
 	# ip mounts the /sys of the namespace.
-	ip netns exec "ds$$-a" sh -c 'echo 1 >/sys/class/net/lo/queues/rx-0/rps_cpus' ||
+	ip netns exec "$(namespace_name a)" sh -c 'echo 1 >/sys/class/net/lo/queues/rx-0/rps_cpus' ||
 		fault 'expected receive packet steering, got an error'
 	nested=$(lost nested)
 	traffic a traffic interrupted 127.0.0.1 7 9 300000

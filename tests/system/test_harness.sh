@@ -79,7 +79,7 @@ case_hangs() {
 case_tidy() {
 	needs root ip || return
 	# shellcheck disable=SC2016 # for the other script
-	trial 'mess() { namespace a; sleep 100 & PIDS+=($!); echo "left $! $TMP ds$$-a"; kill -TERM $$; }
+	trial 'mess() { namespace a; sleep 100 & PIDS+=($!); echo "left $! $TMP $(namespace_name a)"; kill -TERM $$; }
 		run_case mess mess; finish'
 	local pid directory name
 

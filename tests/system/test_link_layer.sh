@@ -31,7 +31,7 @@ case_frames() {
 	matches symbol "$symbol" "$(jq -r '.[0].symbol' <<<"$found")"
 	equal device dstA "$(jq -r '.[0].device' <<<"$found")"
 	equal interface dstA "$(jq -r '.[0].interface' <<<"$found")"
-	equal ifindex "$(ip -n "ds$$-b" -j link show dev dstA | jq ".[0].ifindex")" \
+	equal ifindex "$(ip -n "$(namespace_name b)" -j link show dev dstA | jq ".[0].ifindex")" \
 		"$(jq '.[0].ifindex' <<<"$found")"
 	# 60 bytes without the 14 of the Ethernet header, which the device took off.
 	case $kind in
@@ -40,7 +40,7 @@ case_frames() {
 	esac
 	# The kernel's own count for the device.
 	equal 'packets that the device received' "$FRAMES" \
-		"$(ip -n "ds$$-b" -s -j link show dev dstA | jq '.[0].stats64.rx.packets')"
+		"$(ip -n "$(namespace_name b)" -s -j link show dev dstA | jq '.[0].stats64.rx.packets')"
 }
 
 # Both ends in one namespace: the sender's end has nothing to do with it.

@@ -172,13 +172,13 @@ static void assert_tidy(const struct buffer *buffer, size_t width)
 }
 
 static void assert_rendered(const struct table *table, const char *name, const char *value,
-			    const char *path)
+			    size_t width, const char *path)
 {
 	struct buffer buffer = {};
 
 	render(&buffer, table, name, value);
 	assert_golden(&buffer, path);
-	assert_tidy(&buffer, 100);
+	assert_tidy(&buffer, width);
 	buffer_free(&buffer);
 }
 
@@ -195,7 +195,7 @@ static void drops(void **state)
 	struct table *table = make_drops();
 
 	(void)state;
-	assert_rendered(table, NULL, NULL, "tests/unit/golden/drops.txt");
+	assert_rendered(table, NULL, NULL, 104, "tests/unit/golden/drops.txt");
 	table_free(table);
 }
 
@@ -204,7 +204,7 @@ static void drops_by_device(void **state)
 	struct table *table = make_drops();
 
 	(void)state;
-	assert_rendered(table, "by", "device", "tests/unit/golden/drops_by_device.txt");
+	assert_rendered(table, "by", "device", 100, "tests/unit/golden/drops_by_device.txt");
 	table_free(table);
 }
 
@@ -214,7 +214,7 @@ static void drops_without_detail(void **state)
 	struct table *table = make_drops();
 
 	(void)state;
-	assert_rendered(table, "device", "none", "tests/unit/golden/drops_filtered.txt");
+	assert_rendered(table, "device", "none", 100, "tests/unit/golden/drops_filtered.txt");
 	table_free(table);
 }
 
@@ -224,7 +224,7 @@ static void drops_other_and_retired(void **state)
 
 	(void)state;
 	table_retire(table, table->rows[3]);
-	assert_rendered(table, "top", "1", "tests/unit/golden/drops_top.txt");
+	assert_rendered(table, "top", "1", 100, "tests/unit/golden/drops_top.txt");
 	table_free(table);
 }
 
@@ -235,7 +235,17 @@ static void block(void **state)
 	(void)state;
 	table_retire(table, table->rows[1]);
 	table->retired[0] = 1;
-	assert_rendered(table, NULL, NULL, "tests/unit/golden/block.txt");
+	assert_rendered(table, NULL, NULL, 100, "tests/unit/golden/block.txt");
+	table_free(table);
+}
+
+/* A histogram's name that is longer than its numbers makes room for itself. */
+static void block_idle(void **state)
+{
+	struct table *table = make_block();
+
+	(void)state;
+	assert_rendered(table, "device", "sda", 100, "tests/unit/golden/block_idle.txt");
 	table_free(table);
 }
 
@@ -341,13 +351,14 @@ static void durations(void **state)
 	assert_duration(999500, "1.0 ms");
 	assert_duration(1200000, "1.2 ms");
 	assert_duration(999500000, " 1.0 s");
-	assert_duration(59400000000, "  59 s");
-	assert_duration(59500000000, "1.0 min");
-	assert_duration(90 * SECOND, "1.5 min");
-	assert_duration(3569 * SECOND, "59 min");
-	assert_duration(3570 * SECOND, " 1.0 h");
-	assert_duration(84599 * SECOND, "  23 h");
-	assert_duration(84600 * SECOND, " 1.0 d");
+	assert_duration(64 * SECOND, "  64 s");
+	assert_duration(119499999999, " 119 s");
+	assert_duration(119500000000, "2.0 min");
+	assert_duration(200 * SECOND, "3.3 min");
+	assert_duration(7169 * SECOND, "119 min");
+	assert_duration(7170 * SECOND, " 2.0 h");
+	assert_duration(170999 * SECOND, "  47 h");
+	assert_duration(171000 * SECOND, " 2.0 d");
 	assert_duration(95 * DAY, "  95 d");
 	assert_duration(UINT64_MAX, "213504 d");
 }
@@ -416,6 +427,7 @@ int main(void)
 		cmocka_unit_test(drops_without_detail),
 		cmocka_unit_test(drops_other_and_retired),
 		cmocka_unit_test(block),
+		cmocka_unit_test(block_idle),
 		cmocka_unit_test(one_other_row),
 		cmocka_unit_test(nothing_to_show),
 		cmocka_unit_test(only_retired),

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "memory.h"
+
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "util.h"
+
+/* One entry of /proc/self/smaps: a line of address, permissions and path, then lines "Name: N kB". */
+struct mapping {
+	uintptr_t start, end;
+	bool file, writable;
+};
+
+static bool parse_mapping(const char *line, struct mapping *ret_mapping)
+{
+	struct mapping mapping;
+	char permissions[5];
+	int path = 0;
+
+	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*x %*s %*u %n", &mapping.start,
+		   &mapping.end, permissions, &path) < 3)
+		return false;
+	mapping.file = path && line[path] == '/';
+	mapping.writable = permissions[1] == 'w';
+	*ret_mapping = mapping;
+	return true;
+}
+
+void memory_settle(void)
+{
+	_cleanup_(fclosep) FILE *file = fopen("/proc/self/smaps", "re");
+	struct mapping mapping = { .file = false };
+	char line[512];
+
+	malloc_trim(0);
+	while (file && fgets(line, sizeof(line), file)) {
+		unsigned long anonymous;
+
+		if (parse_mapping(line, &mapping))
+			continue;
+		/* Pages of its own mean that the mapping is not what the file says. */
+		if (sscanf(line, "Anonymous: %lu kB", &anonymous) == 1 && anonymous == 0 &&
+		    mapping.file && !mapping.writable)
+			madvise((void *)mapping.start, mapping.end - mapping.start, MADV_DONTNEED);
+	}
+}
