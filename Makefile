@@ -16,7 +16,7 @@ endif
 CFLAGS ?= -O2 -g
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
-LIBS := -lbpf -lmicrohttpd -lsystemd -linih -lz
+LIBS := -lbpf -lmicrohttpd -lsystemd -linih -ldeflate
 LINK := -pie -Wl,-z,relro,-z,now
 
 BPF := $(wildcard bpf/*.bpf.c)
@@ -83,7 +83,7 @@ $(BUILD)/checked/libdropscope.a: $(CHECKED_OBJECTS)
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/checked/libdropscope.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -g -O1 $(SANITIZE) $(WARNINGS) -Werror $(CPPFLAGS) -Idaemon $< \
-		$(BUILD)/checked/libdropscope.a -o $@ -lcmocka -lcjson $(LIBS)
+		$(BUILD)/checked/libdropscope.a -o $@ -lcmocka -lcjson -lz $(LIBS)
 
 $(BUILD)/tests/bench/empty.skel.h: tests/bench/empty.bpf.c
 	@mkdir -p $(@D)

@@ -125,11 +125,6 @@ case_many_addresses() {
 	truth 'the socket to be gone' test ! -e "$TMP/socket"
 }
 
-# ids KIND: of the programs or maps that the daemon has
-ids() {
-	cat "/proc/$DAEMON_PID/fdinfo/"* 2>/dev/null | awk -v kind="$1_id:" '$1 == kind { print $2 }' | sort -un
-}
-
 # leftovers: which of the programs and maps in $TMP/ids still exist
 leftovers() {
 	local kind id

