@@ -23,8 +23,6 @@ const volatile bool has_queue_argument = false;
 const volatile __u32 rqf_io_stat = 0;		/* the flag's mask, from enum rqf_flags */
 const volatile __u32 inflight_mask = 63;	/* entries of `inflight`, a power of two, less one */
 
-static const __u64 bounds[HISTOGRAM_ROOM] = HISTOGRAM_SECONDS_TABLE;
-
 SLOT_MAPS(struct block_slot);
 
 struct {
@@ -108,16 +106,18 @@ static __always_inline struct block_inflight *inflight_find(__u64 request)
 	return entry && entry->request == request ? entry : inflight_search(request);
 }
 
-/* An entry for a request that has none; NULL, counted, when there is no room. The rest of an entry
- * is written before `issued`, which is what a reader looks at first. */
+/* The places behind the first: the request's entry, or a free one, claimed; NULL, counted, without
+ * room. */
 static __noinline struct block_inflight *inflight_claim(__u64 request)
 {
 	__u32 hash = inflight_hash(request), writer = bpf_get_smp_processor_id();
+	struct block_inflight *entry = inflight_search(request);
 	struct slot_writer *counters;
 
+	if (entry)
+		return entry;
 	for (__u32 i = 0; i < BLOCK_INFLIGHT_PROBES; i++) {
-		struct block_inflight *entry = inflight_at(hash + i);
-
+		entry = inflight_at(hash + i);
 		if (!entry)
 			return NULL;
 		if (__sync_val_compare_and_swap(&entry->request, 0, request) == 0)
@@ -127,6 +127,29 @@ static __noinline struct block_inflight *inflight_claim(__u64 request)
 	if (counters)
 		__sync_fetch_and_add(&counters->inflight_full, 1);
 	return NULL;
+}
+
+/*
+ * The request's entry: the one it has, else a free one, which is all zero but for its request. A free first
+ * place is taken without a look at the others: an entry there could only be one that lost its completion.
+ */
+static __always_inline struct block_inflight *inflight_enter(__u64 request)
+{
+	struct block_inflight *entry = inflight_at(inflight_hash(request));
+
+	if (entry && (entry->request == request ||
+		      __sync_val_compare_and_swap(&entry->request, 0, request) == 0))
+		return entry;
+	return inflight_claim(request);
+}
+
+/* Empties an entry, its request last: from then on it is another's. */
+static __always_inline void inflight_leave(struct block_inflight *entry)
+{
+	entry->queued = 0;
+	entry->issued = 0;
+	entry->requeues = 0;
+	store_release(&entry->request, 0);
 }
 
 static __always_inline bool creation_is_stamped(const struct request *rq)
@@ -152,13 +175,9 @@ int block_rq_insert(__u64 *ctx)
 
 	if (creation_is_stamped(rq))
 		return 0;
-	entry = inflight_find(request_id(rq));
-	if (!entry)
-		entry = inflight_claim(request_id(rq));
-	else if (entry->issued == 0)
+	entry = inflight_enter(request_id(rq));
+	if (!entry || (entry->queued && entry->issued == 0))
 		return 0;		/* requeued: it has waited since it was queued first */
-	if (!entry)
-		return 0;
 	entry->issued = 0;
 	entry->requeues = 0;
 	entry->queued = bpf_ktime_get_ns();
@@ -175,10 +194,8 @@ int block_rq_merge(__u64 *ctx)
 	if (creation_is_stamped(rq))
 		return 0;
 	entry = inflight_find(request_id(rq));
-	if (entry) {
-		entry->issued = 0;
-		entry->request = 0;
-	}
+	if (entry)
+		inflight_leave(entry);
 	return 0;
 }
 
@@ -186,17 +203,15 @@ SEC("tp_btf/block_rq_issue")
 int block_rq_issue(__u64 *ctx)
 {
 	const struct request *rq = request_argument(ctx);
-	struct block_inflight *entry = inflight_find(request_id(rq));
+	struct block_inflight *entry = inflight_enter(request_id(rq));
 	__u64 now = bpf_ktime_get_ns(), queued = now;
 	const struct gendisk *disk;
 
-	if (entry && entry->issued == 0) {
+	if (!entry)
+		return 0;
+	if (entry->queued && entry->issued == 0) {
 		queued = entry->queued;		/* inserted, or requeued */
 	} else {
-		if (!entry)
-			entry = inflight_claim(request_id(rq));
-		if (!entry)
-			return 0;
 		if (creation_is_stamped(rq) && rq->start_time_ns < now)
 			queued = rq->start_time_ns;
 		entry->requeues = 0;
@@ -294,7 +309,7 @@ int block_rq_complete(__u64 *ctx)
 	entry = inflight_find(request_id(rq));
 	if (!entry || entry->issued == 0) {
 		if (entry)
-			entry->request = 0;
+			inflight_leave(entry);
 		/* An empty request was the envelope of a flush, which is counted in its own right. */
 		return length ? block_unmatched(bpf_get_smp_processor_id()) : 0;
 	}
@@ -303,19 +318,18 @@ int block_rq_complete(__u64 *ctx)
 	queue = issued - entry->queued;
 	device = now - issued;
 	slot->requeues += entry->requeues;
-	entry->issued = 0;
-	entry->request = 0;
+	inflight_leave(entry);
 
 	slot->queue_sum += queue;
-	bucket = histogram_bucket(bounds, queue);
+	bucket = histogram_bucket_seconds(queue);
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
 		slot->queue[bucket] += 1;
 	slot->device_sum += device;
-	bucket = histogram_bucket(bounds, device);
+	bucket = histogram_bucket_seconds(device);
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
 		slot->device[bucket] += 1;
 	slot->request_sum += queue + device;
-	bucket = histogram_bucket(bounds, queue + device);
+	bucket = histogram_bucket_seconds(queue + device);
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
 		slot->request[bucket] += 1;
 	return 0;

@@ -26,11 +26,6 @@
 #define HISTOGRAM_SECONDS_BUCKETS (HISTOGRAM_SECONDS_BOUNDS + 1)	/* 106 */
 #define HISTOGRAM_BYTES_BUCKETS (HISTOGRAM_BYTES_BOUNDS + 1)		/* 58 */
 
-/* Entries of a table of bounds: what the search of histogram_bucket() may look at. The unused ones
- * hold the greatest value, which no value exceeds; zeros would send the search past the last bucket. */
-#define HISTOGRAM_ROOM 128
-#define HISTOGRAM_REST(bounds) [(bounds) ... HISTOGRAM_ROOM - 1] = ~0ULL
-
 /* floor(10^9 * 2^(j/4) * 2^32) nanoseconds and floor(2^(j/4) * 2^32) bytes, j = 0..3. */
 #define HISTOGRAM_NS_0 4294967296000000000ULL
 #define HISTOGRAM_NS_1 5107605667107197932ULL
@@ -61,7 +56,7 @@
 			HISTOGRAM_NS_OCTAVE(-3), HISTOGRAM_NS_OCTAVE(-2), HISTOGRAM_NS_OCTAVE(-1), \
 			HISTOGRAM_NS_OCTAVE(0), HISTOGRAM_NS_OCTAVE(1), HISTOGRAM_NS_OCTAVE(2),    \
 			HISTOGRAM_NS_OCTAVE(3), HISTOGRAM_NS_OCTAVE(4), HISTOGRAM_NS_OCTAVE(5),    \
-			HISTOGRAM_NS_0 >> (32 - 6), HISTOGRAM_REST(HISTOGRAM_SECONDS_BOUNDS)       \
+			HISTOGRAM_NS_0 >> (32 - 6)                                         \
 	}
 
 #define HISTOGRAM_BYTES_TABLE                                                                      \
@@ -71,25 +66,62 @@
 			HISTOGRAM_B_OCTAVE(11), HISTOGRAM_B_OCTAVE(12), HISTOGRAM_B_OCTAVE(13),    \
 			HISTOGRAM_B_OCTAVE(14), HISTOGRAM_B_OCTAVE(15), HISTOGRAM_B_OCTAVE(16),    \
 			HISTOGRAM_B_OCTAVE(17), HISTOGRAM_B_OCTAVE(18),                            \
-			HISTOGRAM_B_0 >> (32 - 19), HISTOGRAM_REST(HISTOGRAM_BYTES_BOUNDS)         \
+			HISTOGRAM_B_0 >> (32 - 19)                                           \
 	}
 
-/*
- * The bucket of `value`: the number of bounds below it, 0 .. bounds. A binary search whose steps are
- * written out: seven compares for any table of at most 127 bounds, no loop for the verifier to walk.
- * `table` has HISTOGRAM_ROOM entries, as HISTOGRAM_SECONDS_TABLE and HISTOGRAM_BYTES_TABLE make it.
- */
-static inline __attribute__((always_inline)) unsigned int
-histogram_bucket(const unsigned long long *table, unsigned long long value)
-{
-	unsigned int bucket = 0;
+#define HISTOGRAM_INLINE static inline __attribute__((always_inline))
 
-	bucket += (table[bucket + 63] < value) << 6;
-	bucket += (table[bucket + 31] < value) << 5;
-	bucket += (table[bucket + 15] < value) << 4;
-	bucket += (table[bucket + 7] < value) << 3;
-	bucket += (table[bucket + 3] < value) << 2;
-	bucket += (table[bucket + 1] < value) << 1;
-	bucket += table[bucket] < value;
-	return bucket;
+/* floor(log2(value)) of a value above 0. BPF cannot count leading zeros. */
+HISTOGRAM_INLINE unsigned int histogram_log2(unsigned long long value)
+{
+	unsigned int log = 0;
+
+	if (value >> 32) {
+		value >>= 32;
+		log += 32;
+	}
+	if (value >> 16) {
+		value >>= 16;
+		log += 16;
+	}
+	if (value >> 8) {
+		value >>= 8;
+		log += 8;
+	}
+	if (value >> 4) {
+		value >>= 4;
+		log += 4;
+	}
+	if (value >> 2) {
+		value >>= 2;
+		log += 2;
+	}
+	return log + (value >> 1);
 }
+
+/*
+ * The bucket of a value: the number of bounds below it, 0 .. bounds. No table: the bounds of a power
+ * of two are the four constants, shifted, and cost no cache line that may be cold. `unit_log2` is
+ * ceil(log2(unit)): a value v has its first candidate for the power k, 2^k units < v, at log2(v) - unit_log2, and
+ * k is that or one more.
+ */
+#define HISTOGRAM_BUCKET(name, c0, c1, c2, c3, unit_log2, first, last)                             \
+	HISTOGRAM_INLINE unsigned int name(unsigned long long value)                               \
+	{                                                                                          \
+		int k;                                                                             \
+                                                                                                   \
+		if (value <= (c0) >> (32 - (first)))                                               \
+			return 0;                                                                  \
+		if (value > (c0) >> (32 - (last)))                                                 \
+			return HISTOGRAM_BOUNDS(first, last);                                      \
+		k = (int)histogram_log2(value) - (unit_log2);                                      \
+		if (value > (c0) >> (31 - k))                                                      \
+			k++;                                                                       \
+		return (k - (first)) * HISTOGRAM_SUB + 1 + (value > (c1) >> (32 - k)) +            \
+		       (value > (c2) >> (32 - k)) + (value > (c3) >> (32 - k));                    \
+	}
+
+HISTOGRAM_BUCKET(histogram_bucket_seconds, HISTOGRAM_NS_0, HISTOGRAM_NS_1, HISTOGRAM_NS_2,
+		 HISTOGRAM_NS_3, 30, HISTOGRAM_SECONDS_FIRST, HISTOGRAM_SECONDS_LAST)
+HISTOGRAM_BUCKET(histogram_bucket_bytes, HISTOGRAM_B_0, HISTOGRAM_B_1, HISTOGRAM_B_2,
+		 HISTOGRAM_B_3, 1, HISTOGRAM_BYTES_FIRST, HISTOGRAM_BYTES_LAST)

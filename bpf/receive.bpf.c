@@ -10,8 +10,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static const __u64 size_bounds[HISTOGRAM_ROOM] = HISTOGRAM_BYTES_TABLE;
-
 SLOT_MAPS(struct receive_slot);
 
 static __noinline struct receive_slot *receive_search(__u64 *ctx, __u64 ifindex, __u64 cookie,
@@ -57,7 +55,7 @@ int receive_netif_receive_skb(__u64 *ctx)
 		if (!slot)
 			return 0;
 	}
-	bucket = histogram_bucket(size_bounds, bytes);
+	bucket = histogram_bucket_bytes(bytes);
 	slot->packets += 1;
 	slot->wire_packets += packet_segments(skb);
 	slot->bytes += bytes;

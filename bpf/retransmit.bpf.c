@@ -15,8 +15,6 @@ const volatile bool has_rdonly_cast = false;
 const volatile bool has_error = true;		/* the tracepoint's third argument, since 6.18 */
 const volatile __u64 tick_ns = 4000000;		/* of a jiffy */
 
-static const __u64 timeout_bounds[HISTOGRAM_ROOM] = HISTOGRAM_SECONDS_TABLE;
-
 SLOT_MAPS(struct retransmit_slot);
 
 /* include/net/tcp.h and inet_connection_sock.h; unchanged since 4.x. */
@@ -64,7 +62,7 @@ static __always_inline int retransmit_count(enum writer program, __u32 cause, __
 		return 0;
 	}
 	timeout *= tick_ns;
-	bucket = histogram_bucket(timeout_bounds, timeout);
+	bucket = histogram_bucket_seconds(timeout);
 	slot->retransmits += 1;
 	slot->timeout_sum += timeout;
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)

@@ -119,24 +119,28 @@ static __always_inline bool slot_is_new(const struct slot_key *slot)
 	return slot->word[0] == 0;
 }
 
-/*
- * Makes a filled slot visible, its first word last. x86 keeps the order of stores by itself; elsewhere
- * an atomic exchange is the barrier (BPF has none of its own; kernels since 5.12).
- */
+/* A store that no earlier one may pass. x86 keeps the order of stores by itself; elsewhere an atomic
+ * exchange is the barrier (BPF has none of its own; kernels since 5.12). */
+static __always_inline void store_release(__u64 *to, __u64 value)
+{
+	barrier();
+#ifdef __TARGET_ARCH_x86
+	*(volatile __u64 *)to = value;
+#else
+	__sync_lock_test_and_set(to, value);
+#endif
+	barrier();
+}
+
+/* Makes a filled slot visible, its first word last. */
 static __always_inline void slot_publish(struct slot_key *slot, const struct slot_key *key,
 					 struct slot_writer *writer)
 {
 	slot->word[1] = key->word[1];
 	slot->word[2] = key->word[2];
 	slot->word[3] = key->word[3];
-	barrier();
-#ifdef __TARGET_ARCH_x86
-	*(volatile __u64 *)&slot->word[0] = key->word[0];
-#else
-	__sync_lock_test_and_set(&slot->word[0], key->word[0]);
-#endif
-	barrier();
-	*(volatile __u64 *)&writer->claims = writer->claims + 1;
+	store_release(&slot->word[0], key->word[0]);
+	store_release(&writer->claims, writer->claims + 1);
 }
 
 #endif

@@ -280,6 +280,8 @@ static void oldest_measure(struct block_own *own, uint64_t monotonic)
 			continue;
 		if (sweep && age > SUSPECT_SECONDS * 1000000000ULL &&
 		    device_is_idle(entry->device)) {
+			entry->queued = 0;
+			entry->requeues = 0;
 			__atomic_store_n(&entry->issued, 0, __ATOMIC_RELEASE);
 			__atomic_store_n(&entry->request, 0, __ATOMIC_RELEASE);
 			continue;
