@@ -110,7 +110,6 @@ static int open_collectors(struct manager *m)
 		m->n_collecting++;
 		if (error)
 			return error;
-		log_collector(&m->collecting[i]);
 	}
 	return 0;
 }
@@ -306,6 +305,8 @@ static int start_collectors(struct manager *m)
 		log_error("cannot start: %s", strerror(-error));
 		return error;
 	}
+	for (unsigned i = 0; i < m->n_collecting; i++)
+		log_collector(&m->collecting[i]);
 	if (count_up(m) == 0) {
 		log_error("not one collector is up: there is nothing to do");
 		return -ENOTSUP;

@@ -6,6 +6,7 @@
 
 #include "../model/histogram.h"
 #include "bpf/histogram.h"
+#include "protobuf.h"
 
 /* What a sample's name is made of, and the labels of the series that it is of. */
 struct sample {
@@ -16,11 +17,21 @@ struct sample {
 	const struct series *series;
 };
 
+static const struct format {
+	const char *type;		/* in an Accept header */
+	const char *content_type;
+} formats[] = {
+	[PROMETHEUS_TEXT] = { "text/plain", "text/plain; version=0.0.4; charset=utf-8" },
+	[PROMETHEUS_OPENMETRICS] = { "application/openmetrics-text",
+				     "application/openmetrics-text; version=1.0.0; charset=utf-8" },
+	[PROMETHEUS_PROTOBUF] = { "application/vnd.google.protobuf",
+				  "application/vnd.google.protobuf; "
+				  "proto=io.prometheus.client.MetricFamily; encoding=delimited" },
+};
+
 const char *prometheus_content_type(enum prometheus_format format)
 {
-	return format == PROMETHEUS_OPENMETRICS
-		       ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-		       : "text/plain; version=0.0.4; charset=utf-8";
+	return formats[format].content_type;
 }
 
 /* The q of one element of an Accept header, which ends at a comma: 1 when it says nothing. */
@@ -46,27 +57,30 @@ static bool element_is(const char *element, size_t size, const char *type)
 	       (size == length || strchr("; \t", element[length]));
 }
 
-static double greater(double a, double b)
-{
-	return a > b ? a : b;
-}
-
 enum prometheus_format prometheus_negotiate(const char *accept)
 {
-	double text = 0, openmetrics = 0;
+	enum prometheus_format best = PROMETHEUS_TEXT;
+	double best_quality = 0;
 
 	for (const char *at = accept; *at;) {
 		size_t size;
 
 		at += strspn(at, " \t,");
 		size = strcspn(at, ",");
-		if (element_is(at, size, "application/openmetrics-text"))
-			openmetrics = greater(openmetrics, quality(at, size));
-		else if (element_is(at, size, "text/plain"))
-			text = greater(text, quality(at, size));
+		for (unsigned i = 0; i < ARRAY_SIZE(formats); i++) {
+			double q;
+
+			if (!element_is(at, size, formats[i].type))
+				continue;
+			q = quality(at, size);
+			if (q > best_quality) {
+				best = i;
+				best_quality = q;
+			}
+		}
 		at += size;
 	}
-	return openmetrics > text ? PROMETHEUS_OPENMETRICS : PROMETHEUS_TEXT;
+	return best;
 }
 
 static const char *type_name(enum column_kind kind)
@@ -181,46 +195,48 @@ static void render_histogram(struct buffer *b, struct sample *s, const uint64_t 
 	buffer_char(b, '\n');
 }
 
-static void render_series(struct buffer *b, struct sample *s, unsigned value)
+/* `other` is there from the start, so that it can be seen to begin to count; a gauge has none. */
+void prometheus_each_series(const struct table *table, const struct projection *projection,
+			    const struct column *column, prometheus_series_t each, void *userdata)
 {
-	const uint64_t *values = &s->series->values[value];
-
-	if (s->column->kind == COLUMN_HISTOGRAM) {
-		render_histogram(b, s, values);
-		return;
-	}
-	s->suffix = s->column->kind == COLUMN_COUNTER ? "_total" : "";
-	render_name(b, s, NULL, 0);
-	render_value(b, s->column, *values);
+	for (uint32_t i = 0; i < projection->n_series; i++)
+		each(userdata, table, projection, column, projection->series[i]);
+	if (!table->fixed && column->kind != COLUMN_GAUGE)
+		each(userdata, table, projection, column, &projection->other);
 }
 
-/* `other` is there from the start, so that it can be seen to begin to count; a gauge has none. */
-static bool has_other(const struct table *table, const struct column *column)
+static void render_series(void *userdata, const struct table *table, const struct projection *p,
+			  const struct column *column, const struct series *series)
 {
-	return !table->fixed && column->kind != COLUMN_GAUGE;
+	const uint64_t *values =
+		&series->values[table->value_of[column - table->columns] - p->first_value];
+	struct sample sample = { .column = column, .table = table, .projection = p,
+				 .series = series };
+	struct buffer *b = userdata;
+
+	if (column->kind == COLUMN_HISTOGRAM) {
+		render_histogram(b, &sample, values);
+		return;
+	}
+	sample.suffix = column->kind == COLUMN_COUNTER ? "_total" : "";
+	render_name(b, &sample, NULL, 0);
+	render_value(b, column, *values);
 }
 
 void prometheus_render(struct buffer *b, const struct table *table, enum prometheus_format format)
 {
+	if (format == PROMETHEUS_PROTOBUF) {
+		protobuf_render(b, table);
+		return;
+	}
 	for (unsigned i = 0; i < table->n_projections; i++) {
 		const struct projection *p = &table->projections[i];
 
 		for (unsigned c = p->first_column; c < p->first_column + p->n_columns; c++) {
-			unsigned value = table->value_of[c] - p->first_value;
-			struct sample sample = { .column = &table->columns[c], .table = table,
-						 .projection = p };
-
 			if (!table->columns[c].metric)
 				continue;
 			render_family(b, &table->columns[c], format);
-			for (uint32_t j = 0; j < p->n_series; j++) {
-				sample.series = p->series[j];
-				render_series(b, &sample, value);
-			}
-			if (has_other(table, &table->columns[c])) {
-				sample.series = &p->other;
-				render_series(b, &sample, value);
-			}
+			prometheus_each_series(table, p, &table->columns[c], render_series, b);
 		}
 	}
 }
