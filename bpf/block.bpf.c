@@ -267,7 +267,7 @@ static __noinline struct block_slot *block_search(__u64 *ctx, __u64 word, __u64 
 static __always_inline struct block_slot *block_slot_of(__u64 *ctx, const struct request *rq)
 {
 	const struct gendisk *disk = request_disk(rq);
-	struct slot_key key = { { (__u64)request_operation(rq) << 32 | SLOT_LIVE, 0, 0, 0 } };
+	struct slot_key key = { { (request_operation(rq) + 1ULL) << 32 | SLOT_LIVE, 0, 0, 0 } };
 	__u32 writer = bpf_get_smp_processor_id();
 	struct block_slot *slot;
 

@@ -17,7 +17,7 @@ enum block_operation {
 
 #define BLOCK_DEVICE(major, minor) ((__u32)(major) << 20 | (minor))
 
-/* word[0] device | operation << 32 | SLOT_LIVE
+/* word[0] device | (operation + 1) << 32 | SLOT_LIVE
  * word[1] diskseq, which tells a disk from an earlier one of the same number; 0 before 5.15
  * the others 0 */
 struct block_slot {

@@ -10,7 +10,8 @@
  * word[0] of the key is the slot's state:
  *
  *	0			free: counters are zero
- *	SLOT_LIVE set		in use; the probe claims free slots, writes word[0] last
+ *	SLOT_LIVE set		in use; the probe claims free slots, writes word[0] last; the other bits
+ *				of it are never all 0
  *	SLOT_LIVE clear, not 0	retired: user space has marked it; the probe passes it by
  *
  * User space only ever takes a slot from live to retired to free, the probe only from free to live. User

@@ -19,9 +19,9 @@
 #include "util.h"
 
 enum {
-	TICK_USEC = 1000000,		/* how often the tables are brought up to date by themselves */
+	TICK_USEC = 1000000, /* how often the tables are brought up to date by themselves */
 	TICK_SLACK_USEC = 100000,
-	MAX_SWEEP_SECONDS = 60,		/* how often keys are looked through for those to retire */
+	MAX_SWEEP_SECONDS = 60, /* how often keys are looked through for those to retire */
 };
 
 struct manager {
@@ -77,7 +77,7 @@ static int kernel_open(struct kernel *kernel, const struct config *config)
 {
 	int error = kernel_btf_load(&kernel->btf);
 
-	if (error)			/* each collector says so as its reason */
+	if (error) /* each collector says so as its reason */
 		log_debug("cannot read the kernel's BTF: %s", strerror(-error));
 	error = reasons_new(kernel->btf, &kernel->reasons);
 	if (!error)
@@ -142,6 +142,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	uint64_t now = clock_monotonic();
 	bool sweep = now - m->swept >= sweep_interval(m->config);
 
+	(void)usec;
 	for (unsigned i = 0; i < m->n_collecting; i++) {
 		collecting_collect(&m->collecting[i]);
 		if (sweep)
@@ -149,7 +150,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	}
 	if (sweep)
 		m->swept = now;
-	sd_event_source_set_time(source, usec + TICK_USEC);
+	/* From now, not from when it was due: what a suspended machine missed is not made up for. */
+	sd_event_source_set_time_relative(source, TICK_USEC);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 

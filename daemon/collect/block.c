@@ -19,37 +19,56 @@ static const struct column columns[] = {
 	[DEVICE] = { .name = "device", .help = "disk" },
 	[OPERATION] = { .name = "operation", .help = "read, write, discard, flush, other" },
 	[NUMBER] = { .name = "number", .detail = true, .help = "major:minor" },
-	{ .name = "bytes", .kind = COLUMN_COUNTER, .unit = UNIT_BYTES,
-	  .metric = "dropscope_block_bytes", .help = "Bytes that block requests transferred." },
-	{ .name = "errors", .kind = COLUMN_COUNTER, .metric = "dropscope_block_errors",
+	{ .name = "bytes",
+	  .kind = COLUMN_COUNTER,
+	  .unit = UNIT_BYTES,
+	  .metric = "dropscope_block_bytes",
+	  .help = "Bytes that block requests transferred." },
+	{ .name = "errors",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_block_errors",
 	  .help = "Completions of block requests, or of parts of them, with an error." },
-	{ .name = "requeues", .kind = COLUMN_COUNTER, .metric = "dropscope_block_requeues",
+	{ .name = "requeues",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_block_requeues",
 	  .help = "Times that completed requests had been put back into the queue." },
-	{ .name = "queue_seconds", .kind = COLUMN_HISTOGRAM, .unit = UNIT_SECONDS,
-	  .metric = "dropscope_block_queue_seconds", .scale = &histogram_seconds,
+	{ .name = "queue_seconds",
+	  .kind = COLUMN_HISTOGRAM,
+	  .unit = UNIT_SECONDS,
+	  .metric = "dropscope_block_queue_seconds",
+	  .scale = &histogram_seconds,
 	  .help = "Time that block requests waited for their device: from creation (insertion, "
 		  "where iostats are off) to issue." },
-	{ .name = "device_seconds", .kind = COLUMN_HISTOGRAM, .unit = UNIT_SECONDS,
-	  .metric = "dropscope_block_device_seconds", .scale = &histogram_seconds,
+	{ .name = "device_seconds",
+	  .kind = COLUMN_HISTOGRAM,
+	  .unit = UNIT_SECONDS,
+	  .metric = "dropscope_block_device_seconds",
+	  .scale = &histogram_seconds,
 	  .help = "Time that the device took: from the last issue to completion." },
-	{ .name = "request_seconds", .kind = COLUMN_HISTOGRAM, .unit = UNIT_SECONDS,
-	  .metric = "dropscope_block_request_seconds", .scale = &histogram_seconds,
+	{ .name = "request_seconds",
+	  .kind = COLUMN_HISTOGRAM,
+	  .unit = UNIT_SECONDS,
+	  .metric = "dropscope_block_request_seconds",
+	  .scale = &histogram_seconds,
 	  .help = "Time that block requests took: queue and device together." },
-	{ .name = "oldest_request_seconds", .kind = COLUMN_GAUGE, .unit = UNIT_SECONDS,
-	  .metric = "dropscope_block_oldest_request_seconds", .by = "device",
+	{ .name = "oldest_request_seconds",
+	  .kind = COLUMN_GAUGE,
+	  .unit = UNIT_SECONDS,
+	  .metric = "dropscope_block_oldest_request_seconds",
+	  .by = "device",
 	  .help = "Age of the oldest request that the device has not completed, 0 without one." },
 };
 
 enum {
 	SLOT_VALUES = 3 + 3 * (1 + HISTOGRAM_SECONDS_BUCKETS),
-	OLDEST = SLOT_VALUES,		/* the gauge's place in a row's values */
+	OLDEST = SLOT_VALUES, /* the gauge's place in a row's values */
 	MIN_SLOTS = 32,
 	MAX_SLOTS = 4096,
 	MIN_INFLIGHT = 4096,
 	MAX_INFLIGHT = 1 << 18,
 	MAX_PATH = 320,
-	MAX_OLDEST = 256,		/* devices times operations with requests on their way */
-	SUSPECT_SECONDS = 60,		/* older than this, an entry is checked */
+	MAX_OLDEST = 256, /* devices times operations with requests on their way */
+	SUSPECT_SECONDS = 60, /* older than this, an entry is checked */
 	SWEEP_SECONDS = 10,
 };
 
@@ -63,17 +82,17 @@ struct oldest {
 	uint32_t device;
 	unsigned operation;
 	uint64_t age;
-	struct row *row;		/* stands in until a completion makes a row; or NULL */
-	bool shown;			/* by a row that has counters */
+	struct row *row; /* stands in until a completion makes a row; or NULL */
+	bool shown; /* by a row that has counters */
 };
 
 struct block_own {
-	struct block_inflight *inflight;	/* the probe's map */
+	struct block_inflight *inflight; /* the probe's map */
 	unsigned entries;
 	size_t size;
 	struct oldest oldest[MAX_OLDEST];
 	unsigned n_oldest;
-	uint64_t swept;			/* when old entries were last compared with the kernel's count */
+	uint64_t swept; /* when old entries were last compared with the kernel's count */
 };
 
 static unsigned power_of_two(unsigned least, unsigned most, unsigned wanted)
@@ -219,6 +238,11 @@ static void block_close(struct collecting *c)
 	free(own);
 }
 
+static unsigned key_operation(const struct slot_key *key)
+{
+	return (key->word[0] >> 32 & 0xff) - 1;
+}
+
 static void describe_device(struct description *d, uint32_t device, unsigned operation,
 			    const char *name)
 {
@@ -233,7 +257,7 @@ static void block_describe(void *userdata, const void *data, uint64_t now, struc
 
 	(void)userdata;
 	(void)now;
-	describe_device(d, slot->key.word[0], slot->key.word[0] >> 32 & 0xff, slot->name);
+	describe_device(d, slot->key.word[0], key_operation(&slot->key), slot->name);
 }
 
 static struct oldest *oldest_find(struct block_own *own, uint32_t device, unsigned operation)
@@ -303,7 +327,7 @@ static void oldest_show(void *userdata, const struct slot_key *key, struct row *
 		struct oldest *oldest = &own->oldest[i];
 
 		if (oldest->device != (uint32_t)key->word[0] ||
-		    oldest->operation != (key->word[0] >> 32 & 0xff))
+		    oldest->operation != key_operation(key))
 			continue;
 		row->values[OLDEST] = oldest->age;
 		oldest->shown = true;

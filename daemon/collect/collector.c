@@ -42,8 +42,8 @@ int collecting_missing(const char *tracepoint, char **ret_reason)
 int collecting_size(struct collecting *c, struct bpf_object *object)
 {
 	unsigned writers = probe_cpus() * c->collector->writers;
-	int error = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "writers"),
-					     writers);
+	int error =
+		bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "writers"), writers);
 
 	if (error)
 		return error;
@@ -82,6 +82,17 @@ static void losses_read(struct collecting *c)
 		loss[i].events = slots_lost(c->slots, c->collector->losses[i - 2].counter);
 }
 
+/* Nothing stays attached, and nothing of the collector's own. */
+static void collecting_stop(struct collecting *c)
+{
+	slots_free(c->slots);
+	c->slots = NULL;
+	probe_stop(&c->probe);
+	if (c->own && c->collector->close)
+		c->collector->close(c);
+	c->own = NULL;
+}
+
 /* Loads the probe and maps its slots. */
 static int collecting_start(struct collecting *c, char **ret_reason)
 {
@@ -97,13 +108,15 @@ static int collecting_start(struct collecting *c, char **ret_reason)
 	};
 	int error = collector->open(c, ret_reason);
 
+	if (!error) {
+		source.slots_fd = probe_map(&c->probe, "slots");
+		source.writers_fd = probe_map(&c->probe, "writers");
+		error = slots_open(&source, c->table, &c->slots);
+		if (error && asprintf(ret_reason, "cannot map the slots: %s", strerror(-error)) < 0)
+			*ret_reason = NULL;
+	}
 	if (error)
-		return error;
-	source.slots_fd = probe_map(&c->probe, "slots");
-	source.writers_fd = probe_map(&c->probe, "writers");
-	error = slots_open(&source, c->table, &c->slots);
-	if (error && asprintf(ret_reason, "cannot map the slots: %s", strerror(-error)) < 0)
-		*ret_reason = NULL;
+		collecting_stop(c);
 	return error;
 }
 
@@ -125,8 +138,9 @@ int collecting_open(const struct collector *collector, struct kernel *kernel,
 	if (c->disabled)
 		c->reason = strdup("turned off in the configuration");
 	else if (!kernel->btf)
-		c->reason = strdup("the kernel has no BTF (/sys/kernel/btf/vmlinux), which probes need "
-				   "to find its structures: use one built with CONFIG_DEBUG_INFO_BTF");
+		c->reason =
+			strdup("the kernel has no BTF (/sys/kernel/btf/vmlinux), which probes need "
+			       "to find its structures: use one built with CONFIG_DEBUG_INFO_BTF");
 	else if (collecting_start(c, &c->reason) == 0)
 		return 0;
 	if (c->reason)
@@ -137,10 +151,7 @@ int collecting_open(const struct collector *collector, struct kernel *kernel,
 
 void collecting_close(struct collecting *c)
 {
-	slots_free(c->slots);
-	probe_stop(&c->probe);
-	if (c->own && c->collector->close)
-		c->collector->close(c);
+	collecting_stop(c);
 	table_free(c->table);
 	free(c->reason);
 	*c = (struct collecting){ .collector = c->collector };

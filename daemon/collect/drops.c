@@ -14,8 +14,17 @@
 #include "drops.skel.h"
 
 enum {
-	SYMBOL, MODULE, REASON, FAMILY, PROTOCOL, DEVICE,
-	LOCATION, INTERFACE, IFINDEX, NETNS, REASON_NUMBER,
+	SYMBOL,
+	MODULE,
+	REASON,
+	FAMILY,
+	PROTOCOL,
+	DEVICE,
+	LOCATION,
+	INTERFACE,
+	IFINDEX,
+	NETNS,
+	REASON_NUMBER,
 };
 
 static const struct column columns[] = {
@@ -28,14 +37,22 @@ static const struct column columns[] = {
 	[LOCATION] = { .name = "location", .detail = true, .help = "symbol+offset/size [module]" },
 	[INTERFACE] = { .name = "interface", .detail = true, .help = "network device itself" },
 	[IFINDEX] = { .name = "ifindex", .detail = true, .number = true },
-	[NETNS] = { .name = "netns", .detail = true, .number = true,
+	[NETNS] = { .name = "netns",
+		    .detail = true,
+		    .number = true,
 		    .help = "network namespace's inode, as in /proc/PID/ns/net" },
 	[REASON_NUMBER] = { .name = "reason_number", .detail = true, .number = true },
-	{ .name = "packets", .kind = COLUMN_COUNTER, .metric = "dropscope_drops",
+	{ .name = "packets",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_drops",
 	  .help = "Packets (socket buffers) that the kernel dropped." },
-	{ .name = "wire_packets", .kind = COLUMN_COUNTER, .metric = "dropscope_drop_wire_packets",
+	{ .name = "wire_packets",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_drop_wire_packets",
 	  .help = "Dropped packets as on the wire: a merged (GSO) one counts its segments." },
-	{ .name = "bytes", .kind = COLUMN_COUNTER, .unit = UNIT_BYTES,
+	{ .name = "bytes",
+	  .kind = COLUMN_COUNTER,
+	  .unit = UNIT_BYTES,
 	  .metric = "dropscope_drop_bytes",
 	  .help = "Bytes of dropped packets, from the layer that dropped them upwards." },
 };
@@ -87,11 +104,10 @@ static void drops_describe(void *userdata, const void *data, uint64_t now, struc
 	const struct drops_slot *slot = data;
 	uint32_t reason = slot->key.word[1] >> 32, ifindex = slot->key.word[1];
 	uint64_t kind = slot->key.word[3];
-	char name[DEVICE_NAME_SIZE], protocol[PROTOCOL_NAME_SIZE], text[REASON_NAME_SIZE] = "";
+	char name[DEVICE_NAME_SIZE], protocol[PROTOCOL_NAME_SIZE], text[REASON_NAME_SIZE];
 
 	describe_location(c->kernel->symbols, slot->key.word[0], d);
-	if (reason)			/* a kernel without reasons passes none, ever */
-		reasons_name(c->kernel->reasons, reason, now, text);
+	reasons_name(c->kernel->reasons, reason, now, text);
 	description_printf(d, REASON, "%s", text);
 	description_printf(d, REASON_NUMBER, "%u", reason);
 	d->labels[FAMILY] = family_name(kind >> 32 & 0xff);

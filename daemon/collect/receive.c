@@ -20,23 +20,33 @@ static const struct column columns[] = {
 	[PROTOCOL] = { .name = "protocol", .help = "tcp, udp, stp, lldp ..., or the ethertype" },
 	[INTERFACE] = { .name = "interface", .detail = true, .help = "network device itself" },
 	[IFINDEX] = { .name = "ifindex", .detail = true, .number = true },
-	[NETNS] = { .name = "netns", .detail = true, .number = true,
+	[NETNS] = { .name = "netns",
+		    .detail = true,
+		    .number = true,
 		    .help = "network namespace's inode, as in /proc/PID/ns/net" },
-	{ .name = "packets", .kind = COLUMN_COUNTER, .metric = "dropscope_receive_packets",
+	{ .name = "packets",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_receive_packets",
 	  .help = "Packets (socket buffers, after GRO) that devices handed to the protocols." },
-	{ .name = "wire_packets", .kind = COLUMN_COUNTER,
+	{ .name = "wire_packets",
+	  .kind = COLUMN_COUNTER,
 	  .metric = "dropscope_receive_wire_packets",
 	  .help = "Received packets as on the wire: a merged (GRO) one counts its segments." },
-	{ .name = "bytes", .kind = COLUMN_COUNTER, .unit = UNIT_BYTES,
+	{ .name = "bytes",
+	  .kind = COLUMN_COUNTER,
+	  .unit = UNIT_BYTES,
 	  .metric = "dropscope_receive_bytes",
 	  .help = "Bytes of received packets, without the link-layer header." },
-	{ .name = "packet_size_bytes", .kind = COLUMN_HISTOGRAM, .unit = UNIT_BYTES,
-	  .metric = "dropscope_receive_packet_size_bytes", .by = "device",
+	{ .name = "packet_size_bytes",
+	  .kind = COLUMN_HISTOGRAM,
+	  .unit = UNIT_BYTES,
+	  .metric = "dropscope_receive_packet_size_bytes",
+	  .by = "device",
 	  .scale = &histogram_bytes,
 	  .help = "Sizes of received packets, after GRO, without the link-layer header." },
 };
 
-enum { SLOTS_PER_WRITER = 128 };	/* devices times protocols; 576 bytes each */
+enum { SLOTS_PER_WRITER = 128 }; /* devices times protocols; 576 bytes each */
 
 static unsigned receive_slots(const struct config *config)
 {

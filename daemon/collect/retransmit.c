@@ -15,17 +15,24 @@
 enum { CAUSE, STATE, FAMILY };
 
 static const struct column columns[] = {
-	[CAUSE] = { .name = "cause", .help = "rto, fast, tlp, syn, synack, loss_recovery, "
-					     "zero_window_probe, other" },
+	[CAUSE] = { .name = "cause",
+		    .help = "rto, fast, tlp, syn, synack, loss_recovery, "
+			    "zero_window_probe, other" },
 	[STATE] = { .name = "state", .help = "TCP state of the socket" },
 	[FAMILY] = { .name = "family", .help = "ipv4, ipv6" },
-	{ .name = "retransmits", .kind = COLUMN_COUNTER, .metric = "dropscope_tcp_retransmits",
+	{ .name = "retransmits",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_tcp_retransmits",
 	  .help = "TCP segments sent again." },
-	{ .name = "failures", .kind = COLUMN_COUNTER,
+	{ .name = "failures",
+	  .kind = COLUMN_COUNTER,
 	  .metric = "dropscope_tcp_retransmit_failures",
 	  .help = "Retransmits that could not be sent (kernels since 6.18 tell)." },
-	{ .name = "timeout_seconds", .kind = COLUMN_HISTOGRAM, .unit = UNIT_SECONDS,
-	  .metric = "dropscope_tcp_retransmit_timeout_seconds", .by = "cause",
+	{ .name = "timeout_seconds",
+	  .kind = COLUMN_HISTOGRAM,
+	  .unit = UNIT_SECONDS,
+	  .metric = "dropscope_tcp_retransmit_timeout_seconds",
+	  .by = "cause",
 	  .scale = &histogram_seconds,
 	  .help = "Retransmission timeout (RTO) in force when a segment was sent again." },
 };
@@ -41,7 +48,7 @@ static const char *const causes[RETRANSMIT_CAUSES] = {
 	[RETRANSMIT_ZERO_WINDOW_PROBE] = "zero_window_probe",
 };
 
-enum { SLOTS_PER_WRITER = 32 };		/* causes, states and families that occur together */
+enum { SLOTS_PER_WRITER = 32 }; /* causes, states and families that occur together */
 
 static unsigned retransmit_slots(const struct config *config)
 {

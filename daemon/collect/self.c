@@ -14,21 +14,31 @@
 
 static const struct column collector_columns[] = {
 	{ .name = "collector", .help = "drops, receive, retransmit, block" },
-	{ .name = "up", .kind = COLUMN_GAUGE, .metric = "dropscope_collector_up",
+	{ .name = "up",
+	  .kind = COLUMN_GAUGE,
+	  .metric = "dropscope_collector_up",
 	  .help = "Whether the collector's probes are loaded and attached." },
-	{ .name = "duration", .kind = COLUMN_GAUGE, .unit = UNIT_SECONDS,
+	{ .name = "duration",
+	  .kind = COLUMN_GAUGE,
+	  .unit = UNIT_SECONDS,
 	  .metric = "dropscope_collector_scrape_duration_seconds",
 	  .help = "Time that reading the collector's counters took." },
-	{ .name = "series", .kind = COLUMN_GAUGE, .metric = "dropscope_collector_series",
+	{ .name = "series",
+	  .kind = COLUMN_GAUGE,
+	  .metric = "dropscope_collector_series",
 	  .help = "Label sets of the collector's first metric, without `other`." },
-	{ .name = "rows", .kind = COLUMN_GAUGE, .metric = "dropscope_collector_rows",
+	{ .name = "rows",
+	  .kind = COLUMN_GAUGE,
+	  .metric = "dropscope_collector_rows",
 	  .help = "Rows of the collector's table, details told apart." },
 };
 
 static const struct column retired_columns[] = {
 	{ .name = "collector", .help = "drops, receive, retransmit, block" },
 	{ .name = "counter", .help = "column of the collector's table" },
-	{ .name = "retired", .kind = COLUMN_COUNTER, .metric = "dropscope_retired",
+	{ .name = "retired",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_retired",
 	  .help = "What series that have ended (retire-after) had counted: closes the accounting. "
 		  "Of histograms, the observations." },
 };
@@ -36,61 +46,106 @@ static const struct column retired_columns[] = {
 static const struct column loss_columns[] = {
 	{ .name = "collector", .help = "drops, receive, retransmit, block" },
 	{ .name = "cause", .help = "map_full, nested, inflight_full, unmatched" },
-	{ .name = "events", .kind = COLUMN_COUNTER, .metric = "dropscope_events_lost",
+	{ .name = "events",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_events_lost",
 	  .help = "Events that a probe could not count in a row." },
 };
 
 static const struct column program_columns[] = {
 	{ .name = "program", .help = "BPF program" },
-	{ .name = "runs", .kind = COLUMN_COUNTER, .metric = "dropscope_probe_runs",
+	{ .name = "runs",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_probe_runs",
 	  .help = "Runs of the program, counted while kernel.bpf_stats_enabled is 1." },
-	{ .name = "seconds", .kind = COLUMN_COUNTER, .unit = UNIT_SECONDS,
+	{ .name = "seconds",
+	  .kind = COLUMN_COUNTER,
+	  .unit = UNIT_SECONDS,
 	  .metric = "dropscope_probe_seconds",
 	  .help = "Time in the program, counted while kernel.bpf_stats_enabled is 1." },
 };
 
 static const struct column symbol_columns[] = {
-	{ .name = "available", .kind = COLUMN_GAUGE, .metric = "dropscope_symbols_available",
+	{ .name = "available",
+	  .kind = COLUMN_GAUGE,
+	  .metric = "dropscope_symbols_available",
 	  .help = "Whether kernel addresses can be named; 0: symbols are addresses." },
 };
 
 static const struct column build_columns[] = {
 	{ .name = "version", .help = "of dropscope" },
-	{ .name = "build", .kind = COLUMN_GAUGE, .metric = "dropscope_build_info",
+	{ .name = "build",
+	  .kind = COLUMN_GAUGE,
+	  .metric = "dropscope_build_info",
 	  .help = "Always 1." },
 };
 
 static const struct column kernel_columns[] = {
 	{ .name = "release", .help = "of the running kernel" },
 	{ .name = "machine", .help = "architecture" },
-	{ .name = "kernel", .kind = COLUMN_GAUGE, .metric = "dropscope_kernel_info",
+	{ .name = "kernel",
+	  .kind = COLUMN_GAUGE,
+	  .metric = "dropscope_kernel_info",
 	  .help = "Always 1." },
 };
 
+static const struct column http_columns[] = {
+	{ .name = "requests",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_http_requests",
+	  .help = "HTTP requests, this one included." },
+	{ .name = "refused",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_http_connections_refused",
+	  .help = "Connections refused by a limit on connections." },
+	{ .name = "cut",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_http_connections_cut",
+	  .help = "Connections closed by a deadline." },
+};
+
 enum process_value {
-	CPU, START, RESIDENT, VIRTUAL, OPEN_FDS, MAX_FDS, PROCESS_VALUES,
+	CPU,
+	START,
+	RESIDENT,
+	VIRTUAL,
+	OPEN_FDS,
+	MAX_FDS,
+	PROCESS_VALUES,
 };
 
 static const struct column process_columns[PROCESS_VALUES] = {
-	[CPU] = { .name = "cpu", .kind = COLUMN_COUNTER, .unit = UNIT_SECONDS,
+	[CPU] = { .name = "cpu",
+		  .kind = COLUMN_COUNTER,
+		  .unit = UNIT_SECONDS,
 		  .metric = "process_cpu_seconds",
 		  .help = "Total user and system CPU time spent in seconds." },
-	[START] = { .name = "start", .kind = COLUMN_GAUGE, .unit = UNIT_SECONDS,
+	[START] = { .name = "start",
+		    .kind = COLUMN_GAUGE,
+		    .unit = UNIT_SECONDS,
 		    .metric = "process_start_time_seconds",
 		    .help = "Start time of the process since unix epoch in seconds." },
-	[RESIDENT] = { .name = "resident", .kind = COLUMN_GAUGE, .unit = UNIT_BYTES,
+	[RESIDENT] = { .name = "resident",
+		       .kind = COLUMN_GAUGE,
+		       .unit = UNIT_BYTES,
 		       .metric = "process_resident_memory_bytes",
 		       .help = "Resident memory size in bytes." },
-	[VIRTUAL] = { .name = "virtual", .kind = COLUMN_GAUGE, .unit = UNIT_BYTES,
+	[VIRTUAL] = { .name = "virtual",
+		      .kind = COLUMN_GAUGE,
+		      .unit = UNIT_BYTES,
 		      .metric = "process_virtual_memory_bytes",
 		      .help = "Virtual memory size in bytes." },
-	[OPEN_FDS] = { .name = "open_fds", .kind = COLUMN_GAUGE, .metric = "process_open_fds",
+	[OPEN_FDS] = { .name = "open_fds",
+		       .kind = COLUMN_GAUGE,
+		       .metric = "process_open_fds",
 		       .help = "Number of open file descriptors." },
-	[MAX_FDS] = { .name = "max_fds", .kind = COLUMN_GAUGE, .metric = "process_max_fds",
+	[MAX_FDS] = { .name = "max_fds",
+		      .kind = COLUMN_GAUGE,
+		      .metric = "process_max_fds",
 		      .help = "Maximum number of open file descriptors." },
 };
 
-enum { COLLECTORS, LOSSES, RETIRED, PROGRAMS, SYMBOLS, BUILD, KERNEL, PROCESS };
+enum { COLLECTORS, LOSSES, RETIRED, PROGRAMS, SYMBOLS, BUILD, KERNEL, HTTP, PROCESS };
 
 static const struct {
 	const char *name;
@@ -104,14 +159,15 @@ static const struct {
 	[SYMBOLS] = { "symbols", symbol_columns, ARRAY_SIZE(symbol_columns) },
 	[BUILD] = { "build", build_columns, ARRAY_SIZE(build_columns) },
 	[KERNEL] = { "kernel", kernel_columns, ARRAY_SIZE(kernel_columns) },
+	[HTTP] = { "http", http_columns, ARRAY_SIZE(http_columns) },
 	[PROCESS] = { "process", process_columns, ARRAY_SIZE(process_columns) },
 };
 
-enum { SERIES_ROOM = 256 };		/* collectors times causes, programs */
+enum { SERIES_ROOM = 256 }; /* collectors times causes, programs */
 
 struct self {
 	struct table *tables[SELF_TABLES];
-	uint64_t started;		/* of the process, nanoseconds since the epoch */
+	uint64_t started; /* of the process, nanoseconds since the epoch */
 };
 
 static void self_freep(struct self **self)
@@ -153,21 +209,37 @@ struct table *const *self_tables(const struct self *self)
 	return self->tables;
 }
 
-/* The row with number `i`, made when it is first asked for: these tables grow and never shrink. */
-static struct row *self_row(struct table *table, unsigned i, const char *first, const char *second)
+/* The row with these labels, made when it is first asked for. `now` is when it was last asked for. */
+static struct row *self_row(struct table *table, const char *first, const char *second,
+			    uint64_t now)
 {
 	const char *labels[TABLE_MAX_LABELS] = { first, second };
 	struct row *row;
 
-	if (i < table->n_rows)
-		return table->rows[i];
-	return table_add(table, labels, clock_now(), &row) < 0 ? NULL : row;
+	for (uint32_t i = 0; i < table->n_rows; i++) {
+		row = table->rows[i];
+		if ((table->n_labels > 0 && strcmp(row->labels[0].text, first) != 0) ||
+		    (table->n_labels > 1 && strcmp(row->labels[1].text, second) != 0))
+			continue;
+		row->last_seen = now;
+		return row;
+	}
+	return table_add(table, labels, now, &row) < 0 ? NULL : row;
 }
 
-static int collect_collectors(struct table *table, const struct collecting *c, unsigned n)
+/* Programs that are no longer there: their collector was turned off. */
+static void drop_unseen(struct table *table, uint64_t now)
+{
+	for (uint32_t i = table->n_rows; i-- > 0;)
+		if (table->rows[i]->last_seen != now)
+			table_retire(table, table->rows[i]);
+}
+
+static int collect_collectors(struct table *table, const struct collecting *c, unsigned n,
+			      uint64_t now)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct row *row = self_row(table, i, c[i].collector->name, NULL);
+		struct row *row = self_row(table, c[i].collector->name, NULL, now);
 
 		if (!row)
 			return -ENOMEM;
@@ -179,14 +251,12 @@ static int collect_collectors(struct table *table, const struct collecting *c, u
 	return 0;
 }
 
-static int collect_losses(struct table *table, const struct collecting *c, unsigned n)
+static int collect_losses(struct table *table, const struct collecting *c, unsigned n, uint64_t now)
 {
-	unsigned at = 0;
-
 	for (unsigned i = 0; i < n; i++) {
-		for (unsigned j = 0; j < c[i].table->n_losses; j++, at++) {
+		for (unsigned j = 0; j < c[i].table->n_losses; j++) {
 			const struct loss *loss = &c[i].table->losses[j];
-			struct row *row = self_row(table, at, c[i].collector->name, loss->cause);
+			struct row *row = self_row(table, c[i].collector->name, loss->cause, now);
 
 			if (!row)
 				return -ENOMEM;
@@ -197,7 +267,7 @@ static int collect_losses(struct table *table, const struct collecting *c, unsig
 }
 
 static int retired_of(struct table *table, const struct collecting *c, const struct projection *p,
-		      unsigned *at)
+		      uint64_t now)
 {
 	for (unsigned i = p->first_column; i < p->first_column + p->n_columns; i++) {
 		const struct column *column = &c->table->columns[i];
@@ -206,7 +276,7 @@ static int retired_of(struct table *table, const struct collecting *c, const str
 
 		if (column->kind == COLUMN_GAUGE)
 			continue;
-		row = self_row(table, (*at)++, c->collector->name, column->name);
+		row = self_row(table, c->collector->name, column->name, now);
 		if (!row)
 			return -ENOMEM;
 		row->values[0] = column->kind == COLUMN_COUNTER
@@ -216,25 +286,23 @@ static int retired_of(struct table *table, const struct collecting *c, const str
 	return 0;
 }
 
-static int collect_retired(struct table *table, const struct collecting *c, unsigned n)
+static int collect_retired(struct table *table, const struct collecting *c, unsigned n,
+			   uint64_t now)
 {
-	unsigned at = 0;
-
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned j = 0; j < c[i].table->n_projections; j++)
-			if (retired_of(table, &c[i], &c[i].table->projections[j], &at) < 0)
+			if (retired_of(table, &c[i], &c[i].table->projections[j], now) < 0)
 				return -ENOMEM;
 	return 0;
 }
 
-static int collect_programs(struct table *table, const struct collecting *c, unsigned n)
+static int collect_programs(struct table *table, const struct collecting *c, unsigned n,
+			    uint64_t now)
 {
-	unsigned at = 0;
-
 	for (unsigned i = 0; i < n; i++) {
-		for (unsigned j = 0; j < c[i].probe.n_programs; j++, at++) {
+		for (unsigned j = 0; j < c[i].probe.n_programs; j++) {
 			const struct probe_program *program = &c[i].probe.programs[j];
-			struct row *row = self_row(table, at, program->name, NULL);
+			struct row *row = self_row(table, program->name, NULL, now);
 			struct probe_statistics statistics;
 
 			if (!row)
@@ -244,6 +312,7 @@ static int collect_programs(struct table *table, const struct collecting *c, uns
 			row->values[1] = statistics.nanoseconds;
 		}
 	}
+	drop_unseen(table, now);
 	return 0;
 }
 
@@ -257,7 +326,7 @@ static unsigned count_fds(void)
 	while (readdir(dir))
 		n++;
 	closedir(dir);
-	return n - 3;			/* ".", ".." and the directory itself */
+	return n - 3; /* ".", ".." and the directory itself */
 }
 
 static uint64_t timeval_nanoseconds(struct timeval t)
@@ -265,9 +334,9 @@ static uint64_t timeval_nanoseconds(struct timeval t)
 	return t.tv_sec * 1000000000ULL + t.tv_usec * 1000ULL;
 }
 
-static int collect_process(struct self *self)
+static int collect_process(struct self *self, uint64_t now)
 {
-	struct row *row = self_row(self->tables[PROCESS], 0, NULL, NULL);
+	struct row *row = self_row(self->tables[PROCESS], NULL, NULL, now);
 	_cleanup_(fclosep) FILE *file = fopen("/proc/self/statm", "re");
 	uint64_t page = sysconf(_SC_PAGESIZE), virtual_pages = 0, resident_pages = 0;
 	struct rusage usage;
@@ -276,8 +345,8 @@ static int collect_process(struct self *self)
 	if (!row)
 		return -ENOMEM;
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
-		row->values[CPU] = timeval_nanoseconds(usage.ru_utime) +
-				   timeval_nanoseconds(usage.ru_stime);
+		row->values[CPU] =
+			timeval_nanoseconds(usage.ru_utime) + timeval_nanoseconds(usage.ru_stime);
 	row->values[START] = self->started;
 	if (file && fscanf(file, "%" SCNu64 " %" SCNu64, &virtual_pages, &resident_pages) == 2) {
 		row->values[RESIDENT] = resident_pages * page;
@@ -289,15 +358,15 @@ static int collect_process(struct self *self)
 	return 0;
 }
 
-static int collect_constants(struct self *self, bool symbols_are_available)
+static int collect_constants(struct self *self, bool symbols_are_available, uint64_t now)
 {
-	struct row *symbols = self_row(self->tables[SYMBOLS], 0, NULL, NULL);
-	struct row *build = self_row(self->tables[BUILD], 0, DROPSCOPE_VERSION, NULL);
+	struct row *symbols = self_row(self->tables[SYMBOLS], NULL, NULL, now);
+	struct row *build = self_row(self->tables[BUILD], DROPSCOPE_VERSION, NULL, now);
 	struct utsname name = { .release = "" };
 	struct row *kernel;
 
 	uname(&name);
-	kernel = self_row(self->tables[KERNEL], 0, name.release, name.machine);
+	kernel = self_row(self->tables[KERNEL], name.release, name.machine, now);
 	if (!symbols || !build || !kernel)
 		return -ENOMEM;
 	symbols->values[0] = symbols_are_available;
@@ -306,14 +375,30 @@ static int collect_constants(struct self *self, bool symbols_are_available)
 	return 0;
 }
 
-int self_collect(struct self *self, const struct collecting *c, unsigned n,
-		 bool symbols_are_available)
+static int collect_http(struct table *table, const struct server_counters *http, uint64_t now)
 {
-	if (collect_collectors(self->tables[COLLECTORS], c, n) < 0 ||
-	    collect_losses(self->tables[LOSSES], c, n) < 0 ||
-	    collect_retired(self->tables[RETIRED], c, n) < 0 ||
-	    collect_programs(self->tables[PROGRAMS], c, n) < 0 ||
-	    collect_constants(self, symbols_are_available) < 0)
+	struct row *row = self_row(table, NULL, NULL, now);
+
+	if (!row)
 		return -ENOMEM;
-	return collect_process(self);
+	row->values[0] = http->requests;
+	row->values[1] = http->refused;
+	row->values[2] = http->cut;
+	return 0;
+}
+
+int self_collect(struct self *self, const struct collecting *c, unsigned n,
+		 bool symbols_are_available, const struct server_counters *http)
+{
+	struct table **tables = self->tables;
+	uint64_t now = clock_now();
+
+	if (collect_collectors(tables[COLLECTORS], c, n, now) < 0 ||
+	    collect_losses(tables[LOSSES], c, n, now) < 0 ||
+	    collect_retired(tables[RETIRED], c, n, now) < 0 ||
+	    collect_programs(tables[PROGRAMS], c, n, now) < 0 ||
+	    collect_constants(self, symbols_are_available, now) < 0 ||
+	    collect_http(tables[HTTP], http, now) < 0)
+		return -ENOMEM;
+	return collect_process(self, now);
 }

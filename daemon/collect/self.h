@@ -2,9 +2,10 @@
 /* What the daemon says of itself, as tables like any other: collectors, losses, programs, the process. */
 #pragma once
 
+#include "../http/server.h"
 #include "collector.h"
 
-enum { SELF_TABLES = 8 };
+enum { SELF_TABLES = 9 };
 
 struct self;
 
@@ -13,7 +14,7 @@ void self_free(struct self *self);
 
 /* Fills the tables from the collectors as they stand. 0, -ENOMEM. */
 int self_collect(struct self *self, const struct collecting *c, unsigned n,
-		 bool symbols_are_available);
+		 bool symbols_are_available, const struct server_counters *http);
 
 /* The tables, in the order in which /metrics shows them. */
 struct table *const *self_tables(const struct self *self);

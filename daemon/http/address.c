@@ -22,7 +22,7 @@ static bool parse_port(const char *text, in_port_t *ret_port)
 {
 	unsigned port = 0;
 
-	if (!*text || strlen(text) > 5)
+	if (!*text || *text == '0' || strlen(text) > 5)
 		return false;
 	for (; *text; text++) {
 		if (*text < '0' || *text > '9')
@@ -81,7 +81,7 @@ int address_parse(const char *text, struct address *ret_address, char **ret_reas
 	in_port_t port;
 	int r;
 
-	if (*text == '/') {
+	if (*text == '/' && text[strlen(text) - 1] != '/') {
 		r = parse_path(text, &address, ret_reason);
 		if (r < 0)
 			return r;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "../kernel/symbols.h"
-#include "../model/query.h"
+#include "../model/query_parameters.h"
 #include "../render/json.h"
 #include "../render/prometheus.h"
 #include "../render/text.h"
@@ -49,6 +49,7 @@ static int route_page(struct routes *routes, const struct request *request, stru
 static int route_metrics(struct routes *routes, const struct request *request, struct reply *reply)
 {
 	enum prometheus_format format = prometheus_negotiate(request->accept);
+	struct server_counters http = server_counters(routes->server);
 	int error;
 
 	for (unsigned i = 0; i < routes->n_collecting; i++) {
@@ -61,7 +62,7 @@ static int route_metrics(struct routes *routes, const struct request *request, s
 		prometheus_render(&reply->body, c->table, format);
 	}
 	error = self_collect(routes->self, routes->collecting, routes->n_collecting,
-			     symbols_available(routes->symbols));
+			     symbols_available(routes->symbols), &http);
 	if (error)
 		return error;
 	for (unsigned i = 0; i < SELF_TABLES; i++) {

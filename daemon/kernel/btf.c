@@ -85,7 +85,7 @@ struct reason {
 struct reasons {
 	struct reason *list;
 	unsigned n, capacity;
-	uint64_t looked;		/* for subsystems' reasons, last */
+	uint64_t looked; /* for subsystems' reasons, last */
 };
 
 static int reasons_add(struct reasons *reasons, uint32_t number, const char *name)
@@ -118,12 +118,13 @@ static const char *reasons_find(const struct reasons *reasons, uint32_t number)
 
 /* Takes the values whose upper half is `subsystem` and that have no name yet. An enum has 32 or, since its
  * mask does not fit an int, 64-bit values, depending on who wrote the BTF. */
-static int reasons_take(struct reasons *reasons, const struct btf *btf,
-			const struct btf_type *type, uint32_t subsystem)
+static int reasons_take(struct reasons *reasons, const struct btf *btf, const struct btf_type *type,
+			uint32_t subsystem)
 {
 	for (unsigned i = 0; i < btf_vlen(type); i++) {
 		bool wide = btf_is_enum64(type);
-		uint32_t number = wide ? btf_enum64(type)[i].val_lo32 : (uint32_t)btf_enum(type)[i].val;
+		uint32_t number =
+			wide ? btf_enum64(type)[i].val_lo32 : (uint32_t)btf_enum(type)[i].val;
 		const char *name = btf__name_by_offset(btf, wide ? btf_enum64(type)[i].name_off
 								 : btf_enum(type)[i].name_off);
 
@@ -144,7 +145,7 @@ int reasons_new(const struct btf *btf, struct reasons **ret_reasons)
 
 	if (!reasons)
 		return -ENOMEM;
-	id = btf__find_by_name_kind(btf, "skb_drop_reason", BTF_KIND_ENUM);
+	id = btf ? btf__find_by_name_kind(btf, "skb_drop_reason", BTF_KIND_ENUM) : 0;
 	if (id < 0)
 		id = btf__find_by_name_kind(btf, "skb_drop_reason", BTF_KIND_ENUM64);
 	if (id > 0)
@@ -182,7 +183,8 @@ static int reasons_search(struct reasons *reasons, const struct btf *btf, unsign
 			continue;
 		name = btf__name_by_offset(btf, type->name_off);
 		size = strlen(name);
-		if (size < sizeof(ending) - 1 || strcmp(name + size - sizeof(ending) + 1, ending) != 0 ||
+		if (size < sizeof(ending) - 1 ||
+		    strcmp(name + size - sizeof(ending) + 1, ending) != 0 ||
 		    strcmp(name, "skb_drop_reason") == 0)
 			continue;
 		if (reasons_take(reasons, btf, type, subsystem) < 0)
@@ -213,8 +215,7 @@ static void reasons_look(struct reasons *reasons, uint32_t subsystem)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", modules_path, entry->d_name);
 		module = btf__parse_split(path, base);
-		if (module &&
-		    reasons_search(reasons, module, btf__type_cnt(base), subsystem) < 0)
+		if (module && reasons_search(reasons, module, btf__type_cnt(base), subsystem) < 0)
 			return;
 	}
 }
@@ -232,6 +233,8 @@ void reasons_name(struct reasons *reasons, uint32_t reason, uint64_t now,
 	}
 	if (known)
 		snprintf(name, REASON_NAME_SIZE, "%s", known);
+	else if (reasons->n == 0 && reason == 0)
+		name[0] = '\0'; /* a kernel that gives no reasons */
 	else if (subsystem)
 		snprintf(name, REASON_NAME_SIZE, "subsys_%u:%u", subsystem, reason & 0xffff);
 	else

@@ -25,7 +25,8 @@ bool kernel_btf_has_function(const struct btf *btf, const char *name);
 /* Names of drop reasons. */
 struct reasons;
 
-/* Takes the core reasons from `btf`. An empty table, where the kernel has none, is no error. */
+/* Takes the core reasons from `btf`, which may be NULL. An empty table, where the kernel has none, is no
+ * error. */
 int reasons_new(const struct btf *btf, struct reasons **ret_reasons);
 void reasons_free(struct reasons *reasons);
 

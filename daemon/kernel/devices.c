@@ -17,7 +17,7 @@ struct remembered {
 struct devices {
 	const struct config *config;
 	uint32_t own_netns;
-	struct remembered remembered[DEVICES_REMEMBERED];	/* a later one takes an earlier's place */
+	struct remembered remembered[DEVICES_REMEMBERED]; /* a later one takes an earlier's place */
 };
 
 int devices_new(const struct config *config, struct devices **ret_devices)

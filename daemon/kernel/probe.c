@@ -28,7 +28,8 @@ static int keep_maps(struct probe *probe, struct bpf_object *object)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map(map, object)
+	{
 		struct probe_map *kept = &probe->maps[probe->n_maps];
 
 		if (bpf_map__is_internal(map))
@@ -71,8 +72,9 @@ static void explain(int error, const char *what, char **ret_reason)
 	const char *advice = "run with --log-level debug to see what the kernel answers";
 
 	if (error == -EPERM || error == -EACCES)
-		advice = "needs CAP_BPF and CAP_PERFMON (kernels before 5.8: CAP_SYS_ADMIN), or root, "
-			 "and a kernel that is not locked down";
+		advice =
+			"needs CAP_BPF and CAP_PERFMON (kernels before 5.8: CAP_SYS_ADMIN), or root, "
+			"and a kernel that is not locked down";
 	else if (error == -ENOMEM || error == -E2BIG)
 		advice = "raise the memory limit, or lower `slots` in the configuration";
 	if (asprintf(ret_reason, "cannot %s: %s; %s", what, strerror(-error), advice) < 0)
@@ -93,7 +95,7 @@ int probe_start(struct bpf_object *object, struct probe *ret_probe, char **ret_r
 	error = keep_maps(&probe, object);
 	if (error)
 		explain(error, "keep the maps", ret_reason);
-	bpf_object__for_each_program(program, object) {
+	bpf_object__for_each_program (program, object) {
 		char what[96];
 
 		if (error || !bpf_program__autoload(program))

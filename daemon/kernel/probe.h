@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum { PROBE_MAX_PROGRAMS = 8, PROBE_MAX_MAPS = 4, PROBE_NAME_SIZE = 32 };
+enum { PROBE_MAX_PROGRAMS = 8, PROBE_MAX_MAPS = 4, PROBE_NAME_SIZE = 48 };
 
 struct bpf_object;
 

@@ -15,44 +15,55 @@ struct name {
 
 /* IANA, "Assigned Internet Protocol Numbers". */
 static const struct name ip_protocols[] = {
-	{ 1, "icmp" },	   { 2, "igmp" },    { 4, "ipip" },   { 6, "tcp" },    { 8, "egp" },
-	{ 17, "udp" },	   { 33, "dccp" },   { 41, "ipv6" },  { 46, "rsvp" },  { 47, "gre" },
-	{ 50, "esp" },	   { 51, "ah" },     { 58, "icmpv6" }, { 59, "ipv6_no_next" },
-	{ 88, "eigrp" },   { 89, "ospf" },   { 97, "etherip" }, { 103, "pim" }, { 108, "ipcomp" },
-	{ 112, "vrrp" },   { 115, "l2tp" },  { 132, "sctp" }, { 136, "udplite" }, { 137, "mpls" },
+	{ 1, "icmp" },	   { 2, "igmp" },	   { 4, "ipip" },      { 6, "tcp" },
+	{ 8, "egp" },	   { 17, "udp" },	   { 33, "dccp" },     { 41, "ipv6" },
+	{ 46, "rsvp" },	   { 47, "gre" },	   { 50, "esp" },      { 51, "ah" },
+	{ 58, "icmpv6" },  { 59, "ipv6_no_next" }, { 88, "eigrp" },    { 89, "ospf" },
+	{ 97, "etherip" }, { 103, "pim" },	   { 108, "ipcomp" },  { 112, "vrrp" },
+	{ 115, "l2tp" },   { 132, "sctp" },	   { 136, "udplite" }, { 137, "mpls" },
 };
 
 /* include/uapi/linux/if_ether.h and IEEE 802 numbers. */
 static const struct name ethertypes[] = {
-	{ 0x0001, "802_3" },  { 0x0004, "llc" },    { 0x0800, "ipv4" },   { 0x0806, "arp" },
-	{ 0x0842, "wol" },    { 0x22f3, "trill" },  { 0x6558, "teb" },    { 0x8035, "rarp" },
-	{ 0x8100, "vlan" },   { 0x86dd, "ipv6" },   { 0x8808, "pause" },  { 0x8809, "lacp" },
-	{ 0x8847, "mpls" },   { 0x8848, "mpls" },   { 0x8863, "pppoe_discovery" },
-	{ 0x8864, "pppoe" },  { 0x888e, "eapol" },  { 0x88a2, "aoe" },	  { 0x88a8, "qinq" },
-	{ 0x88cc, "lldp" },   { 0x88e1, "homeplug" }, { 0x88e5, "macsec" }, { 0x88e7, "pbb" },
-	{ 0x88f5, "mvrp" },   { 0x88f6, "mmrp" },   { 0x88f7, "ptp" },    { 0x88fb, "prp" },
-	{ 0x8902, "cfm" },    { 0x8906, "fcoe" },   { 0x890d, "tdls" },   { 0x8914, "fip" },
-	{ 0x892f, "hsr" },    { 0x894f, "nsh" },    { 0x9000, "loopback" }, { 0x893a, "1905" },
-	{ 0x9100, "qinq" },
+	{ 0x0001, "802_3" },	{ 0x0004, "llc" },   { 0x0800, "ipv4" },
+	{ 0x0806, "arp" },	{ 0x0842, "wol" },   { 0x22f3, "trill" },
+	{ 0x6558, "teb" },	{ 0x8035, "rarp" },  { 0x8100, "vlan" },
+	{ 0x86dd, "ipv6" },	{ 0x8808, "pause" }, { 0x8809, "lacp" },
+	{ 0x8847, "mpls" },	{ 0x8848, "mpls" },  { 0x8863, "pppoe_discovery" },
+	{ 0x8864, "pppoe" },	{ 0x888e, "eapol" }, { 0x88a2, "aoe" },
+	{ 0x88a8, "qinq" },	{ 0x88cc, "lldp" },  { 0x88e1, "homeplug" },
+	{ 0x88e5, "macsec" },	{ 0x88e7, "pbb" },   { 0x88f5, "mvrp" },
+	{ 0x88f6, "mmrp" },	{ 0x88f7, "ptp" },   { 0x88fb, "prp" },
+	{ 0x8902, "cfm" },	{ 0x8906, "fcoe" },  { 0x890d, "tdls" },
+	{ 0x8914, "fip" },	{ 0x892f, "hsr" },   { 0x894f, "nsh" },
+	{ 0x9000, "loopback" }, { 0x893a, "1905" },  { 0x9100, "qinq" },
 };
 
 static const char *const link_protocols[LINK_PROTOCOLS] = {
-	[LINK_LLC] = "llc",   [LINK_SNAP] = "snap", [LINK_STP] = "stp", [LINK_PVST] = "pvst",
-	[LINK_CDP] = "cdp",   [LINK_UDLD] = "udld", [LINK_DTP] = "dtp", [LINK_VTP] = "vtp",
-	[LINK_PAGP] = "pagp",
+	[LINK_LLC] = "llc",   [LINK_SNAP] = "snap", [LINK_STP] = "stp",
+	[LINK_PVST] = "pvst", [LINK_CDP] = "cdp",   [LINK_UDLD] = "udld",
+	[LINK_DTP] = "dtp",   [LINK_VTP] = "vtp",   [LINK_PAGP] = "pagp",
 };
 
 static const struct name families[] = {
-	{ AF_UNIX, "unix" },	   { AF_INET, "ipv4" },	  { AF_INET6, "ipv6" },
-	{ AF_NETLINK, "netlink" }, { AF_PACKET, "packet" }, { AF_CAN, "can" },
-	{ AF_BLUETOOTH, "bluetooth" }, { AF_VSOCK, "vsock" }, { AF_KEY, "key" },
-	{ AF_ALG, "alg" },	   { AF_XDP, "xdp" },	  { AF_TIPC, "tipc" },
+	{ AF_UNIX, "unix" },
+	{ AF_INET, "ipv4" },
+	{ AF_INET6, "ipv6" },
+	{ AF_NETLINK, "netlink" },
+	{ AF_PACKET, "packet" },
+	{ AF_CAN, "can" },
+	{ AF_BLUETOOTH, "bluetooth" },
+	{ AF_VSOCK, "vsock" },
+	{ AF_KEY, "key" },
+	{ AF_ALG, "alg" },
+	{ AF_XDP, "xdp" },
+	{ AF_TIPC, "tipc" },
 };
 
 /* include/net/tcp_states.h */
 static const char *const tcp_states[] = {
-	[1] = "ESTABLISHED", [2] = "SYN_SENT", [3] = "SYN_RECV", [4] = "FIN_WAIT1",
-	[5] = "FIN_WAIT2",   [6] = "TIME_WAIT", [7] = "CLOSE",	 [8] = "CLOSE_WAIT",
+	[1] = "ESTABLISHED", [2] = "SYN_SENT",	[3] = "SYN_RECV", [4] = "FIN_WAIT1",
+	[5] = "FIN_WAIT2",   [6] = "TIME_WAIT", [7] = "CLOSE",	  [8] = "CLOSE_WAIT",
 	[9] = "LAST_ACK",    [10] = "LISTEN",	[11] = "CLOSING", [12] = "SYN_RECV",
 };
 

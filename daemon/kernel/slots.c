@@ -15,10 +15,10 @@ static const uint64_t grace_ns = SLOTS_GRACE_SECONDS * 1000000000ULL;
 /* One key: its row and the slots that count for it, as a list through `next_of`. */
 struct key {
 	struct slot_key key;
-	struct key *next;		/* in its hash bucket, or in the list of those that retire */
+	struct key *next; /* in its hash bucket, or in the list of those that retire */
 	struct row *row;
-	uint32_t first;			/* slot index + 1 */
-	uint64_t moved;			/* monotonic; while it retires, when it was marked */
+	uint32_t first; /* slot index + 1 */
+	uint64_t moved; /* monotonic; while it retires, when it was marked */
 };
 
 enum { KEY_BUCKETS = 1024 };
@@ -27,13 +27,13 @@ struct slots {
 	struct slots_source source;
 	struct table *table;
 	uint32_t n_slots;
-	char *map;			/* n_slots slots, written by the probe */
+	char *map; /* n_slots slots, written by the probe */
 	struct slot_writer *writers;
 	size_t map_size, writers_size;
-	uint64_t *claims;		/* per writer, as of the last look at its slots */
-	uint32_t *next_of;		/* per slot: index + 1 of the next of its key */
-	bool *taken;			/* per slot: belongs to a key */
-	uint64_t *sum;			/* scratch, n_values */
+	uint64_t *claims; /* per writer, as of the last look at its slots */
+	uint32_t *next_of; /* per slot: index + 1 of the next of its key */
+	bool *taken; /* per slot: belongs to a key */
+	uint64_t *sum; /* scratch, n_values */
 	struct key *buckets[KEY_BUCKETS];
 	struct key *retiring;
 };

@@ -15,16 +15,16 @@
 static const char kallsyms_path[] = "/proc/kallsyms";
 
 struct symbols {
-	int program;			/* -1: the kernel cannot, kallsyms is read instead */
-	struct symbols_bpf__bss *exchange;	/* the program's variables, mapped */
+	int program; /* -1: the kernel cannot, kallsyms is read instead */
+	struct symbols_bpf__bss *exchange; /* the program's variables, mapped */
 	bool available;
 };
 
 /* The compiler's copies of a function are the function, for whoever reads a metric. */
 void symbol_strip(char *name)
 {
-	static const char *const suffixes[] = { ".constprop.", ".isra.", ".part.", ".cold",
-						".llvm.", ".lto_priv." };
+	static const char *const suffixes[] = { ".constprop.", ".isra.", ".part.",
+						".cold",       ".llvm.", ".lto_priv." };
 
 	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
 		char *at = strstr(name, suffixes[i]);

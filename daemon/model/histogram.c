@@ -3,8 +3,8 @@
 
 #include "../../bpf/histogram.h"
 
-static const unsigned long long seconds_bounds[HISTOGRAM_ROOM] = HISTOGRAM_SECONDS_TABLE;
-static const unsigned long long bytes_bounds[HISTOGRAM_ROOM] = HISTOGRAM_BYTES_TABLE;
+static const unsigned long long seconds_bounds[] = HISTOGRAM_SECONDS_TABLE;
+static const unsigned long long bytes_bounds[] = HISTOGRAM_BYTES_TABLE;
 
 const struct histogram_scale histogram_seconds = {
 	.unit = UNIT_SECONDS,

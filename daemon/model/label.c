@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 static size_t bounded(const char *string)
 {
 	return string ? strnlen(string, TABLE_MAX_LABEL_BYTES) : 0;
@@ -18,42 +20,26 @@ size_t labels_size(const char *const *strings, unsigned n)
 	return size;
 }
 
-/* The length of the UTF-8 character at `at`, of which `left` bytes are there; 0 when it is none. */
-static size_t utf8_character(const unsigned char *at, size_t left)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t size = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 :
-		      at[0] >> 3 == 30 ? 4 : 0;
-	uint32_t code = size > 1 ? at[0] & (0x7f >> size) : at[0];
-
-	if (size == 0 || size > left)
-		return 0;
-	for (size_t i = 1; i < size; i++) {
-		if (at[i] >> 6 != 2)
-			return 0;
-		code = code << 6 | (at[i] & 0x3f);
-	}
-	if (code < least[size] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-		return 0;
-	return size;
-}
-
 static struct label label_fill(const char *string, char *text)
 {
-	struct label label = { .text = text, .size = bounded(string), .plain = true };
-	const unsigned char *from = (const unsigned char *)string;
+	/* So far that the last character to begin before the limit is seen as a whole. */
+	size_t left = string ? strnlen(string, TABLE_MAX_LABEL_BYTES + UTF8_MAX_SIZE - 1) : 0;
+	size_t room = TABLE_MAX_LABEL_BYTES;
+	struct label label = { .text = text, .plain = true };
 
-	for (size_t i = 0; i < label.size;) {
-		size_t size = utf8_character(from + i, label.size - i);
-
-		if (size == 0 || (size == 1 && (from[i] < ' ' || from[i] == 0x7f))) {
-			text[i++] = '?';
+	for (size_t size; left > 0 && room > 0; string += size, left -= size, room -= size) {
+		size = utf8_character(string, left);
+		if (size > room)
+			break;
+		if (size == 0 || utf8_is_control(string)) {
+			text[label.size++] = '?';
+			size = size ? size : 1;
 			continue;
 		}
-		if (from[i] == '"' || from[i] == '\\')
+		if (*string == '"' || *string == '\\')
 			label.plain = false;
-		memcpy(text + i, from + i, size);
-		i += size;
+		memcpy(text + label.size, string, size);
+		label.size += size;
 	}
 	text[label.size] = '\0';
 	return label;

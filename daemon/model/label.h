@@ -4,12 +4,12 @@
 
 #include "table.h"
 
-/* Bytes that labels_fill() will write for these strings (NULL is ""). */
+/* Bytes that labels_fill() will write at most for these strings (NULL is ""). */
 size_t labels_size(const char *const *strings, unsigned n);
 
 /*
  * Copies n strings to `text` and makes labels[i] point there: cut at TABLE_MAX_LABEL_BYTES between
- * characters, control characters and bytes that are not UTF-8 (RFC 3629) replaced by '?'.
+ * characters, control characters (C1 too) and bytes that are not UTF-8 (RFC 3629) replaced by '?'.
  */
 void labels_fill(struct label *labels, const char *const *strings, unsigned n, char *text);
 

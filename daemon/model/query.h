@@ -24,59 +24,46 @@ enum query_format { FORMAT_JSON, FORMAT_TEXT };
 
 enum query_limits {
 	QUERY_MAX_FILTERS = 32,
-	QUERY_MAX_PATTERN = 255,	/* bytes, as TABLE_MAX_LABEL_BYTES */
+	QUERY_MAX_PATTERN = 255, /* bytes, as TABLE_MAX_LABEL_BYTES */
 	QUERY_MAX_TOP = 100000,
 };
 
 struct filter {
 	unsigned column;
 	bool negated;
-	const char *pattern;		/* the caller's string */
+	const char *pattern; /* the caller's string */
 };
 
 struct query {
 	enum query_format format;
 	struct filter filters[QUERY_MAX_FILTERS];
 	unsigned n_filters;
-	uint32_t by;			/* bit per label column; 0: no grouping */
-	int sort;			/* a column; -1: the first value column */
-	bool ascending;			/* smallest number first, Z to A */
+	uint32_t by; /* bit per label column; 0: no grouping */
+	int sort; /* a column; -1: the first value column */
+	bool ascending; /* smallest number first, Z to A */
 	unsigned top;
-	unsigned given;			/* bit per parameter that may be given only once */
-};
-
-/* A parameter that cannot be answered: what a 400 says. It points into itself: not to be copied. */
-struct query_error {
-	char message[256];
-	char parameter[64];
-	const char *allowed[TABLE_MAX_LABELS + TABLE_MAX_VALUES + 8];
-	char allowed_text[64];		/* room for one that is no constant ("1 to 1000") */
-	unsigned n_allowed;
+	unsigned given; /* bit per parameter that may be given only once */
 };
 
 /* A query with the defaults: JSON, no filter, the budget's number of rows. */
 void query_init(struct query *query, const struct table *table);
-/* Takes one parameter of the query string. 0, or -EINVAL with *ret_error filled and the query as it
- * was. Both strings must live as long as the query. */
-int query_parameter(struct query *query, const struct table *table, const char *name,
-		    const char *value, struct query_error *ret_error);
 
 /* One line of an answer. Labels are the table's, values the table's or the result's own. In a group
  * only the labels of result.columns mean anything. */
 struct result_row {
-	const struct label *labels;	/* one per label column; NULL in `other` */
+	const struct label *labels; /* one per label column; NULL in `other` */
 	const uint64_t *values;
 	uint64_t first_seen, last_seen;
-	uint32_t n_rows;		/* rows of the table that it sums */
+	uint32_t n_rows; /* rows of the table that it sums */
 };
 
 struct result {
-	uint32_t columns;		/* bit per label column that is to be shown */
+	uint32_t columns; /* bit per label column that is to be shown */
 	struct result_row *rows;
 	uint32_t n_rows;
-	struct result_row other;	/* beyond `top`; n_rows is 0 when there is nothing */
-	uint64_t *totals;		/* of all that matched, `retired` not among it */
-	bool filtered;			/* then `retired` is no part of the answer */
+	struct result_row other; /* beyond `top`; n_rows is 0 when there is nothing */
+	uint64_t *totals; /* of all that matched, `retired` not among it */
+	bool filtered; /* then `retired` is no part of the answer */
 	void *memory[3];
 };
 

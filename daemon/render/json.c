@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "../model/histogram.h"
+#include "../model/utf8.h"
 
 enum {
 	SCHEMA_VERSION = 1,
@@ -63,28 +64,8 @@ static void end(struct json *json, char bracket)
 	buffer_char(json->buffer, bracket);
 }
 
-/* The length of the UTF-8 character at `at` (RFC 3629), of which `left` bytes are there; 0: none. */
-static size_t utf8_character(const unsigned char *at, size_t left)
-{
-	/* By the first byte: the length and what the second byte may be. */
-	unsigned char low = at[0] == 0xe0 ? 0xa0 : at[0] == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = at[0] == 0xed ? 0x9f : at[0] == 0xf4 ? 0x8f : 0xbf;
-	size_t size = 0;
-
-	if (at[0] < 0x80)
-		return 1;
-	if (at[0] >= 0xc2 && at[0] <= 0xf4)
-		size = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
-	if (size == 0 || size > left || at[1] < low || at[1] > high)
-		return 0;
-	for (size_t i = 2; i < size; i++)
-		if (at[i] >> 6 != 2)
-			return 0;
-	return size;
-}
-
 /* One character, escaped where it must be; returns its bytes. */
-static size_t json_character(struct buffer *buffer, const unsigned char *at, size_t left)
+static size_t json_character(struct buffer *buffer, const char *at, size_t left)
 {
 	size_t size = utf8_character(at, left);
 
@@ -98,10 +79,8 @@ static size_t json_character(struct buffer *buffer, const unsigned char *at, siz
 		buffer_string(buffer, "\\n");
 	else if (*at == '\t')
 		buffer_string(buffer, "\\t");
-	else if (*at < ' ' || *at == 0x7f)
-		buffer_printf(buffer, "\\u%04x", *at);
-	else if (*at == 0xc2 && at[1] < 0xa0)
-		buffer_printf(buffer, "\\u%04x", at[1]);
+	else if (utf8_is_control(at))
+		buffer_printf(buffer, "\\u%04x", (unsigned char)at[size - 1]);
 	else
 		buffer_bytes(buffer, at, size);
 	return size;
@@ -111,7 +90,7 @@ void json_string(struct buffer *buffer, const char *text, size_t size)
 {
 	buffer_char(buffer, '"');
 	for (size_t i = 0; i < size;)
-		i += json_character(buffer, (const unsigned char *)text + i, size - i);
+		i += json_character(buffer, text + i, size - i);
 	buffer_char(buffer, '"');
 }
 

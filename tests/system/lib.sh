@@ -15,7 +15,8 @@ export LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-BUILD=${BUILD:-$TOP/build}
+# Absolute, whatever the caller has set: some cases change their directory or hand it on.
+BUILD=$(realpath -m "${BUILD:-$TOP/build}")
 DAEMON=${DAEMON:-$BUILD/dropscoped}
 TOOLS=${TOOLS:-$BUILD/tests/system}
 # `run` collects the verdicts here.
@@ -27,7 +28,7 @@ chmod 755 "$TMP"
 RUNS_BEFORE=
 PIDS=() NAMESPACES=() LOOPS=() MOUNTS=()
 CASE='' SKIP='' FAULTS=() CHECKS=0 CASES=0 FAILED=0
-URL='' PORT='' SOCKET='' CONFIG='' DAEMON_PID='' DAEMON_LOG='' DAEMON_STATUS='' DAEMONS=0
+URL='' PORT='' SOCKET='' QUIET='' CONFIG='' DAEMON_PID='' DAEMON_LOG='' DAEMON_STATUS='' DAEMONS=0
 
 # ---- verdicts
 
@@ -332,7 +333,8 @@ free_port() {
 	echo "$port"
 }
 
-# http CURL-ARGUMENT...: over the unix socket $SOCKET if that is set
+# http CURL-ARGUMENT...: over TCP, or over the unix socket $SOCKET if that is set: a TCP connection that is closed
+# drops a packet of its own, a unix one does not.
 http() {
 	curl -sS --max-time 20 ${SOCKET:+--unix-socket "$SOCKET"} "$@"
 }
@@ -372,8 +374,8 @@ start_daemon() {
 
 	shift $(($# > 0))
 	new_port
-	CONFIG=$TMP/daemon.$PORT.conf
-	printf '[daemon]\nlisten = 127.0.0.1:%s\n%s\n' "$PORT" "$configuration" >"$CONFIG"
+	CONFIG=$TMP/daemon.$PORT.conf QUIET=$TMP/quiet.$PORT
+	printf '[daemon]\nlisten = 127.0.0.1:%s %s\n%s\n' "$PORT" "$QUIET" "$configuration" >"$CONFIG"
 	launch "$DAEMON" --config "$CONFIG" --log-level debug "$@"
 }
 
@@ -385,7 +387,8 @@ died() {
 stop_daemon() {
 	[ -n "$DAEMON_PID" ] || return 0
 	kill "-${1:-TERM}" "$DAEMON_PID" 2>/dev/null
-	if ! wait_until 10 died "$DAEMON_PID"; then
+	# bash would say which signal ended it.
+	if ! { wait_until 10 died "$DAEMON_PID"; } 2>/dev/null; then
 		fault "expected a daemon that ends with SIG${1:-TERM}, got one that goes on"
 		kill -KILL "$DAEMON_PID"
 	fi
@@ -483,7 +486,7 @@ seen() {
 # What the daemon accounts for (rows, retired, lost) less what its probe has seen, at a moment in which
 # nothing was dropped. It is the same number for ever, or events have been lost or invented.
 drops_account() {
-	local id before after answer
+	local id before after answer SOCKET=$QUIET
 
 	id=$(program drops_kfree_skb)
 	for _ in {1..100}; do

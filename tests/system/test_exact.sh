@@ -63,39 +63,46 @@ case_interrupted() {
 		"$sent" "$nested" $((sent - rows - nested))
 }
 
-# Every ethertype is a key of its own, and there are far more than slots.
+# Every ethertype is a key of its own, and there are far more than slots. Where there is no room, the rest of the
+# machine finds none either: a few of the lost are not ours, which the account of the probe takes in.
 case_map_full() {
-	local types=$1 sent=$(($1 * 20)) full nested counted
+	local types=$1 sent=$(($1 * 20)) full counted account round
 
-	needs root btf nsenter ip cpus || return
+	needs root btf nsenter ip cpus runs || return
 	start_daemon $'[drops]\nslots = 64\n[series]\nbudget = 100000' || return
 	namespace a
 	namespace b
 	cable a srcA b dstA
-	full=$(lost map_full) nested=$(lost nested)
-	traffic a frames srcA 20 0xa000 "$types" 2
-	equal sent "$sent" "$(word sent)"
-	full=$(($(lost map_full) - full)) nested=$(($(lost nested) - nested))
-	counted=$(count drops packets true b)
-	equal 'rows and lost' "$sent" $((counted + full + nested))
-	at_least 'lost for want of room' 1 "$full"
-	at_least 'rows' 64 "$(rows drops true b | jq length)"
+	account=$(drops_account)
+	full=$(lost map_full)
 	# What has a row goes on being counted, and the rest goes on being counted as lost.
-	traffic a frames srcA 20 0xa000 "$types" 2
-	equal 'rows and lost, the second time' $((2 * sent)) \
-		$(($(count drops packets true b) + $(lost map_full) + $(lost nested)))
+	for round in 1 2; do
+		traffic a frames srcA 20 0xa000 "$types" 2
+		equal sent "$sent" "$(word sent)"
+		counted=$(count drops packets true b)
+		between 'rows and lost' $((sent * round)) $((sent * round + 50)) \
+			$((counted + $(lost map_full) - full + $(lost nested)))
+		equal 'rows and lost, less what the probe has seen' "$account" "$(drops_account)"
+		at_least 'packets in rows' $((round * 20 * 50)) "$counted"
+		at_least 'lost for want of room' $((sent * round / 2)) "$(lost map_full)"
+	done
+	truth 'the same loss in /metrics' wait_until 5 same_loss
+	printf '    of %s drops %s found no room, and were counted as lost\n' $((2 * sent)) "$(lost map_full)"
+}
+
+same_loss() {
 	get /metrics >"$TMP/metrics"
-	equal 'lost in /metrics' "$(lost map_full)" "$(sample "$TMP/metrics" dropscope_events_lost_total \
-		'collector="drops"' 'cause="map_full"')"
-	printf '    of %s drops %s found no room, and were counted as lost\n' "$sent" "$full"
+	[ "$(lost map_full)" = "$(sample "$TMP/metrics" dropscope_events_lost_total 'collector="drops"' \
+		'cause="map_full"')" ]
 }
 
 # All keys have rows; ten of them have a series of their own.
 case_budget() {
-	local series other
+	local series other total SOCKET
 
 	needs root btf nsenter ip || return
 	start_daemon $'[series]\nbudget = 10' || return
+	SOCKET=$QUIET
 	namespace a
 	namespace b
 	cable a srcA b dstA
@@ -103,14 +110,19 @@ case_budget() {
 	traffic a frames srcA 7 0xa000 20
 	traffic a frames srcA 3 0xa000 50
 	equal 'packets in rows' $((7 * 20 + 3 * 50)) "$(count drops packets '.protocol | startswith("0xa0")' b)"
-	get /metrics >"$TMP/metrics"
+	# Until nothing was dropped between the two.
+	for _ in {1..50}; do
+		total=$(get '/drops?top=1' | jq .totals.packets)
+		get /metrics >"$TMP/metrics"
+		[ "$total" != "$(get '/drops?top=1' | jq .totals.packets)" ] || break
+	done
 	grep '^dropscope_drops_total{' "$TMP/metrics" >"$TMP/series"
 	equal 'series' 11 "$(wc -l <"$TMP/series")"
 	equal 'other' 1 "$(grep -c 'symbol="other",module="other",reason="other",family="other",protocol="other",device="other"' \
 		"$TMP/series")"
 	other=$(sample "$TMP/series" dropscope_drops_total 'symbol="other"')
 	series=$(grep -v 'symbol="other"' "$TMP/series" | awk '{ sum += $NF } END { print sum }')
-	equal 'series and other' "$(get '/drops?top=1' | jq '.totals.packets')" $((series + other))
+	equal 'series and other' "$total" $((series + other))
 	at_least other $((3 * 30)) "$other"
 	# A group of ten of fifty keys: the rest is there, summed.
 	get '/drops?top=10' >"$TMP/drops.json"

@@ -101,7 +101,8 @@ static void addresses_that_are_none(void **state)
 		"::1:9435",   "[]:9435",     "[x]:9435",
 		"*:",	      "*",	     "relative/path",
 		"000009435",  "localhost",   "localhost:http",
-		" 9435",      "[::1]x:9435",
+		" 9435",      "[::1]x:9435", "09435",
+		"/run/",
 	};
 	struct fixture *fixture = *state;
 

@@ -12,7 +12,7 @@
 
 #include "../../bpf/histogram.h"
 #include "model/histogram.h"
-#include "model/query.h"
+#include "model/query_parameters.h"
 
 enum { REASON, DEVICE, OFFSET, PACKETS, BYTES, OLDEST, SIZE, COLUMNS };
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Golden files: tests/unit/golden; GOLDEN_UPDATE=1 writes them anew. Run from the repository's root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,145 +9,16 @@
 
 #include <cmocka.h>
 
-#include "../../bpf/histogram.h"
-#include "model/histogram.h"
+#include "fixtures.h"
+#include "golden.h"
 #include "render/text.h"
-
-#define NOW 1795230765678901234ULL /* 2026-11-21 03:12:45.678901234Z */
-#define SECOND 1000000000ULL
-#define DAY (86400 * SECOND)
-
-static const struct column drops_columns[] = {
-	{ .name = "symbol", .kind = COLUMN_LABEL },
-	{ .name = "module", .kind = COLUMN_LABEL },
-	{ .name = "reason", .kind = COLUMN_LABEL },
-	{ .name = "device", .kind = COLUMN_LABEL },
-	{ .name = "netns", .kind = COLUMN_LABEL, .detail = true, .number = true },
-	{ .name = "offset", .kind = COLUMN_LABEL, .detail = true },
-	{ .name = "packets", .kind = COLUMN_COUNTER, .metric = "dropscope_drops" },
-	{ .name = "bytes", .kind = COLUMN_COUNTER, .unit = UNIT_BYTES },
-};
-
-static const struct column block_columns[] = {
-	{ .name = "device", .kind = COLUMN_LABEL },
-	{ .name = "operation", .kind = COLUMN_LABEL },
-	{ .name = "errors", .kind = COLUMN_COUNTER },
-	{ .name = "oldest", .kind = COLUMN_GAUGE, .unit = UNIT_SECONDS, .by = "device" },
-	{ .name = "queue",
-	  .kind = COLUMN_HISTOGRAM,
-	  .unit = UNIT_SECONDS,
-	  .scale = &histogram_seconds },
-	{ .name = "request_size",
-	  .kind = COLUMN_HISTOGRAM,
-	  .unit = UNIT_BYTES,
-	  .scale = &histogram_bytes },
-};
-
-static struct row *add_drops(struct table *table, const char *const *labels, uint64_t packets,
-			     uint64_t bytes, uint64_t first_seen, uint64_t last_seen)
-{
-	struct row *row;
-
-	assert_int_equal(table_add(table, labels, first_seen, &row), 0);
-	row->last_seen = last_seen;
-	row->values[0] = packets;
-	row->values[1] = bytes;
-	return row;
-}
-
-static struct table *make_drops(void)
-{
-	static const char *const labels[][6] = {
-		{ "__netif_receive_skb_core", "", "UNHANDLED_PROTO", "eth0", "", "0x8a1" },
-		{ "tcp_v4_rcv", "", "NO_SOCKET", "eth0", "4026531840", "" },
-		{ "nf_hook_slow", "", "NETFILTER_DROP", "veth*", "4026532201", "" },
-		{ "unix_stream_connect", "", "NOT_SPECIFIED", "none", "", "" },
-	};
-	struct table *table;
-
-	assert_int_equal(table_new("drops", drops_columns, ARRAY_SIZE(drops_columns), 1000, &table),
-			 0);
-	table->counting_since = NOW - 95 * DAY;
-	add_drops(table, labels[0], 8208000, 492480000, NOW - 95 * DAY, NOW - SECOND);
-	add_drops(table, labels[1], 31, 1860, NOW - 3 * DAY / 24, NOW - 12345678);
-	add_drops(table, labels[2], 7, 420, NOW - 90 * SECOND, NOW);
-	add_drops(table, labels[3], 1, 0, 0, 0);
-	return table;
-}
-
-static void count(struct table *table, struct row *row, unsigned column, uint64_t value,
-		  uint64_t times)
-{
-	const struct histogram_scale *scale = table->columns[column].scale;
-	uint64_t *values = row->values + table->value_of[column];
-
-	values[0] += times * value;
-	values[1 + histogram_bucket(scale->table, value)] += times;
-}
-
-static struct table *make_block(void)
-{
-	static const char *const labels[][2] = { { "nvme0n1", "read" }, { "sda", "write" } };
-	struct table *table;
-	struct row *row;
-
-	assert_int_equal(table_new("block", block_columns, ARRAY_SIZE(block_columns), 1000, &table),
-			 0);
-	table->counting_since = NOW - DAY;
-	assert_int_equal(table_add(table, labels[0], NOW - DAY, &row), 0);
-	row->last_seen = NOW - 2 * SECOND;
-	row->values[0] = 2;
-	row->values[1] = 1500000000;
-	count(table, row, 4, 800, 3);
-	count(table, row, 4, 1000000, 40);
-	count(table, row, 4, 1100000, 50);
-	count(table, row, 4, 1300000, 60);
-	count(table, row, 4, 90000000, 1);
-	count(table, row, 4, 90 * SECOND, 2);
-	count(table, row, 5, 4096, 150);
-	count(table, row, 5, 1 << 20, 6);
-	assert_int_equal(table_add(table, labels[1], NOW - SECOND / 100, &row), 0);
-	table->losses[0] = (struct loss){ "map_full", 0 };
-	table->losses[1] = (struct loss){ "inflight_full", 12 };
-	table->losses[2] = (struct loss){ "nested", 3 };
-	table->n_losses = 3;
-	return table;
-}
-
-/* Compares with a file, or writes it when GOLDEN_UPDATE=1. A difference is shown by diff(1). */
-static void assert_golden(const struct buffer *buffer, const char *path)
-{
-	const char *update = getenv("GOLDEN_UPDATE");
-	char command[256];
-	FILE *file;
-
-	assert_false(buffer->failed);
-	if (update && strcmp(update, "1") == 0) {
-		file = fopen(path, "w");
-		assert_non_null(file);
-		assert_int_equal(fwrite(buffer->data, 1, buffer->size, file), buffer->size);
-		assert_int_equal(fclose(file), 0);
-		return;
-	}
-	snprintf(command, sizeof(command), "diff -u --label expected %s --label got - >&2", path);
-	file = popen(command, "w");
-	assert_non_null(file);
-	assert_int_equal(fwrite(buffer->data, 1, buffer->size, file), buffer->size);
-	if (pclose(file) != 0)
-		fail_msg("%s differs; GOLDEN_UPDATE=1 rewrites it", path);
-}
 
 static void render(struct buffer *buffer, const struct table *table, const char *name,
 		   const char *value)
 {
-	struct query_error error;
 	struct result result;
-	struct query query;
 
-	query_init(&query, table);
-	if (name)
-		assert_int_equal(query_parameter(&query, table, name, value, &error), 0);
-	assert_int_equal(query_run(&query, table, &result), 0);
+	ask(table, name, value, &result);
 	text_render(buffer, table, &result, "db7.example.com", NOW);
 	result_free(&result);
 	assert_false(buffer->failed);

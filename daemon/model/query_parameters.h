@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reads the parameters that query.h lists into a query, and says what is wrong with one. */
+#pragma once
+
+#include "query.h"
+
+/* A parameter that cannot be answered: what a 400 says. It points into itself: not to be copied. */
+struct query_error {
+	char message[256];
+	char parameter[64];
+	const char *allowed[TABLE_MAX_LABELS + TABLE_MAX_VALUES + 8];
+	char allowed_text[64]; /* room for one that is no constant ("1 to 1000") */
+	unsigned n_allowed;
+};
+
+/* Takes one parameter of the query string. 0, or -EINVAL with *ret_error filled and the query as it
+ * was. Both strings must live as long as the query. */
+int query_parameter(struct query *query, const struct table *table, const char *name,
+		    const char *value, struct query_error *ret_error);

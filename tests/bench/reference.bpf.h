@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What counting costs by the usual means, a plain per-CPU hash map: the keys of the drops and receive
+ * probes, read by the same code, and the same counters, so that in one run on one machine the
+ * difference is that of the map. (Only a drop's socket is not asked for its namespace: the device
+ * is enough.) Part of empty.bpf.c, so that both are one object.
+ */
+#pragma once
+
+#include "../../bpf/device.h"
+#include "../../bpf/packet.h"
+
+const volatile bool has_reason = true;		/* an argument of kfree_skb since 5.17 */
+
+enum { REFERENCE_ENTRIES = 10240, REFERENCE_SIZES = 17 };
+
+struct reference_key {
+	__u64 word[4];
+};
+
+struct reference_drops {
+	__u64 packets, wire_packets, bytes;
+};
+
+struct reference_receive {
+	__u64 packets, wire_packets, bytes;
+	__u64 size[REFERENCE_SIZES];	/* by power of two */
+};
+
+#define REFERENCE_MAP(name, value_type)                                                            \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_PERCPU_HASH);                                            \
+		__uint(max_entries, REFERENCE_ENTRIES);                                            \
+		__type(key, struct reference_key);                                                 \
+		__type(value, value_type);                                                         \
+	} name SEC(".maps")
+
+REFERENCE_MAP(reference_drops, struct reference_drops);
+REFERENCE_MAP(reference_receive, struct reference_receive);
+
+static __always_inline void *reference_find(void *map, const struct reference_key *key,
+					    const void *zero)
+{
+	void *value = bpf_map_lookup_elem(map, key);
+
+	if (value)
+		return value;
+	bpf_map_update_elem(map, key, zero, BPF_NOEXIST);
+	return bpf_map_lookup_elem(map, key);
+}
+
+/* The power of two that is not below a size, at most the last. */
+static __always_inline __u32 reference_bucket(__u32 size)
+{
+	__u32 x = size ? size - 1 : 0, r = 0;
+
+	if (x >= 1 << (REFERENCE_SIZES - 1))
+		return REFERENCE_SIZES - 1;
+	if (x >> 8) {
+		x >>= 8;
+		r += 8;
+	}
+	if (x >> 4) {
+		x >>= 4;
+		r += 4;
+	}
+	if (x >> 2) {
+		x >>= 2;
+		r += 2;
+	}
+	if (x >> 1) {
+		x >>= 1;
+		r += 1;
+	}
+	return r + x;
+}
+
+SEC("?tp_btf/kfree_skb")
+int reference_kfree_skb(__u64 *ctx)
+{
+	static const struct reference_drops zero;
+	const struct sk_buff *skb = (void *)ctx[0];
+	const struct net_device *dev = packet_device(skb);
+	const struct net *net = dev ? dev->nd_net.net : NULL;
+	__u32 ifindex = dev ? dev->ifindex : skb->skb_iif;
+	struct reference_drops *value;
+	struct reference_key key = { {
+		ctx[1],
+		(has_reason ? ctx[2] << 32 : 0) | ifindex,
+		net ? net->net_cookie : 0,
+		packet_kind(skb),
+	} };
+
+	value = reference_find(&reference_drops, &key, &zero);
+	if (!value)
+		return 0;
+	value->packets += 1;
+	value->wire_packets += packet_segments(skb);
+	value->bytes += skb->len;
+	return 0;
+}
+
+SEC("?tp_btf/netif_receive_skb")
+int reference_netif_receive_skb(__u64 *ctx)
+{
+	static const struct reference_receive zero;
+	const struct sk_buff *skb = (void *)ctx[0];
+	const struct net_device *dev = skb->dev;
+	struct reference_key key = { {
+		dev->ifindex,
+		dev->nd_net.net->net_cookie,
+		packet_kind(skb),
+	} };
+	struct reference_receive *value = reference_find(&reference_receive, &key, &zero);
+	__u32 bucket = reference_bucket(skb->len);
+
+	if (!value)
+		return 0;
+	value->packets += 1;
+	value->wire_packets += packet_segments(skb);
+	value->bytes += skb->len;
+	if (bucket < REFERENCE_SIZES)
+		value->size[bucket] += 1;
+	return 0;
+}
