@@ -64,7 +64,7 @@ static __always_inline const struct gendisk *request_disk(const struct request *
 
 	if (bpf_core_field_exists(old->rq_disk))
 		return old->rq_disk;
-	return rq->q->disk;
+	return READ_ONLY(rq)->q->disk;
 }
 
 /* A request's address as a number. The verifier lets no pointer be multiplied or compared with a number,
@@ -280,6 +280,12 @@ static __always_inline struct block_slot *block_slot_of(__u64 *ctx, const struct
 	return slot ? slot : block_search(ctx, key.word[0], key.word[1], writer);
 }
 
+/* Global, so that it is verified once and not in every state of its caller. */
+__noinline __u32 block_bucket(__u64 nanoseconds)
+{
+	return histogram_bucket_seconds(nanoseconds);
+}
+
 static __noinline int block_unmatched(__u32 writer)
 {
 	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &writer);
@@ -321,15 +327,15 @@ int block_rq_complete(__u64 *ctx)
 	inflight_leave(entry);
 
 	slot->queue_sum += queue;
-	bucket = histogram_bucket_seconds(queue);
+	bucket = block_bucket(queue);
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
 		slot->queue[bucket] += 1;
 	slot->device_sum += device;
-	bucket = histogram_bucket_seconds(device);
+	bucket = block_bucket(device);
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
 		slot->device[bucket] += 1;
 	slot->request_sum += queue + device;
-	bucket = histogram_bucket_seconds(queue + device);
+	bucket = block_bucket(queue + device);
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
 		slot->request[bucket] += 1;
 	return 0;

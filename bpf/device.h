@@ -15,7 +15,7 @@
  */
 static __always_inline const struct net_device *packet_device(const struct sk_buff *skb)
 {
-	const struct net_device *dev = skb->dev;
+	const struct net_device *dev = READ_ONLY(skb)->dev;
 	__u64 name;
 
 	if ((long)dev >= 0 || dev->ifindex <= 0)

@@ -26,12 +26,9 @@ static __always_inline const struct net *socket_net(const __u64 *ctx)
 	if (has_rx_sk) {
 		sk = (void *)ctx[3];
 		if (sk)
-			return sk->__sk_common.skc_net.net;
+			return READ_ONLY(sk)->__sk_common.skc_net.net;
 	}
-	sk = skb->sk;
-	if (!sk)
-		return NULL;
-	barrier_var(sk);		/* the defragmenter keeps an offset in its place */
+	sk = READ_ONLY(skb)->sk;	/* the defragmenter keeps an offset in its place */
 	return (long)sk < 0 ? sk->__sk_common.skc_net.net : NULL;
 }
 

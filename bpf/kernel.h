@@ -114,4 +114,23 @@ struct ethhdr {
 
 /* A kfunc since 6.2 that costs no call: loads through its result are guarded, a bad address reads 0.
  * `has_rdonly_cast` says whether the kernel has it; without it, probe reads do the same. */
-extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __attribute__((section(".ksyms"), weak));
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id)
+	__attribute__((section(".ksyms"), weak));
+
+#ifdef __bpf__
+
+#include <bpf/bpf_core_read.h>
+
+const volatile bool has_rdonly_cast = false;
+
+/*
+ * The same pointer, for reading only. From one that it trusts, kernels since 6.2 let the verifier follow
+ * each pointer only after a search through all of their types, a millisecond a step and state; from
+ * this one they do not.
+ */
+#define READ_ONLY(pointer)                                                                         \
+	(has_rdonly_cast ? (typeof(pointer))bpf_rdonly_cast(                                       \
+				   pointer, bpf_core_type_id_kernel(typeof(*(pointer))))           \
+			 : (pointer))
+
+#endif

@@ -13,8 +13,6 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-const volatile bool has_rdonly_cast = false;
-
 #define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88a8
 #define ETH_P_802_2 0x0004
@@ -85,11 +83,8 @@ static __always_inline __u32 ip_protocol(const struct sk_buff *skb, __u32 offset
 /* The family of the socket that owns a packet without an ethertype: unix, netlink. */
 static __always_inline __u32 packet_owner_family(const struct sk_buff *skb)
 {
-	const struct sock *sk = skb->sk;
+	const struct sock *sk = READ_ONLY(skb)->sk;
 
-	if (!sk)
-		return 0;
-	barrier_var(sk);
 	return (long)sk < 0 ? sk->__sk_common.skc_family : 0;
 }
 

@@ -29,10 +29,16 @@ static __noinline struct receive_slot *receive_search(__u64 *ctx, __u64 ifindex,
 	if (!slot_is_new(&slot->key))
 		return slot;
 	slot->first_seen = bpf_ktime_get_ns();
-	slot->netns = skb->dev->nd_net.net->ns.inum;
+	slot->netns = READ_ONLY(skb)->dev->nd_net.net->ns.inum;
 	BPF_CORE_READ_STR_INTO(&slot->device, skb, dev, name);
 	slot_publish(&slot->key, &key, counters);
 	return slot;
+}
+
+/* Global, so that it is verified once and not in every state of its caller. */
+__noinline __u32 receive_bucket(__u32 bytes)
+{
+	return histogram_bucket_bytes(bytes);
 }
 
 /* The device is valid here: the core has just read it, too. */
@@ -40,7 +46,7 @@ SEC("tp_btf/netif_receive_skb")
 int receive_netif_receive_skb(__u64 *ctx)
 {
 	const struct sk_buff *skb = (void *)ctx[0];
-	const struct net_device *dev = skb->dev;
+	const struct net_device *dev = READ_ONLY(skb)->dev;
 	__u32 cpu = bpf_get_smp_processor_id(), bytes = skb->len, bucket;
 	struct receive_slot *slot;
 	struct slot_key key;
@@ -55,7 +61,7 @@ int receive_netif_receive_skb(__u64 *ctx)
 		if (!slot)
 			return 0;
 	}
-	bucket = histogram_bucket_bytes(bytes);
+	bucket = receive_bucket(bytes);
 	slot->packets += 1;
 	slot->wire_packets += packet_segments(skb);
 	slot->bytes += bytes;

@@ -11,7 +11,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile bool has_rdonly_cast = false;
 const volatile bool has_error = true;		/* the tracepoint's third argument, since 6.18 */
 const volatile __u64 tick_ns = 4000000;		/* of a jiffy */
 
@@ -45,6 +44,12 @@ static __noinline struct retransmit_slot *retransmit_search(__u64 word, __u32 wr
 	return slot;
 }
 
+/* Global, so that it is verified once and not in every state of its callers. */
+__noinline __u32 retransmit_bucket(__u64 nanoseconds)
+{
+	return histogram_bucket_seconds(nanoseconds);
+}
+
 static __always_inline int retransmit_count(enum writer program, __u32 cause, __u32 state,
 					    __u32 family, bool failed, __u64 timeout)
 {
@@ -62,7 +67,7 @@ static __always_inline int retransmit_count(enum writer program, __u32 cause, __
 		return 0;
 	}
 	timeout *= tick_ns;
-	bucket = histogram_bucket_seconds(timeout);
+	bucket = retransmit_bucket(timeout);
 	slot->retransmits += 1;
 	slot->timeout_sum += timeout;
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)

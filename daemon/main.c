@@ -3,13 +3,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <getopt.h>
-#include <malloc.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "collect/self.h"
 #include "log.h"
 #include "manager.h"
+#include "memory.h"
 #include "render/prometheus.h"
 #include "util.h"
 #include "version.h"
@@ -155,9 +155,7 @@ int main(int argc, char **argv)
 
 	log_open();
 	libbpf_set_print(libbpf_log);
-	/* An answer is large and short-lived: its memory goes back at once. */
-	mallopt(M_MMAP_THRESHOLD, 64 * 1024);
-	mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+	memory_prepare();
 	command.options.listen = command.listen;
 	error = parse_options(argc, argv, &command);
 	if (error <= 0)

@@ -30,12 +30,25 @@ static bool parse_mapping(const char *line, struct mapping *ret_mapping)
 	return true;
 }
 
+enum {
+	KEEP = 64 * 1024 * 1024,
+	GIVE_BACK = 64 * 1024,		/* larger pieces are mapped, and unmapped when they are freed */
+};
+
+void memory_prepare(void)
+{
+	mallopt(M_MMAP_THRESHOLD, KEEP / 2);
+	mallopt(M_TRIM_THRESHOLD, KEEP);
+}
+
 void memory_settle(void)
 {
 	_cleanup_(fclosep) FILE *file = fopen("/proc/self/smaps", "re");
 	struct mapping mapping = { .file = false };
 	char line[512];
 
+	mallopt(M_MMAP_THRESHOLD, GIVE_BACK);
+	mallopt(M_TRIM_THRESHOLD, GIVE_BACK);
 	malloc_trim(0);
 	while (file && fgets(line, sizeof(line), file)) {
 		unsigned long anonymous;

@@ -215,6 +215,7 @@ static int block_open(struct collecting *c, char **ret_reason)
 	survey_disks(&disks, &requests);
 	entries = power_of_two(MIN_INFLIGHT, MAX_INFLIGHT, requests * 2);
 	skeleton->rodata->slots_per_writer = c->slots_per_writer;
+	skeleton->rodata->has_rdonly_cast = kernel_btf_has_function(btf, "bpf_rdonly_cast");
 	skeleton->rodata->inflight_mask = entries - 1;
 	skeleton->rodata->has_queue_argument = kernel_btf_arguments(btf, "block_rq_issue") > 1;
 	bit = kernel_btf_enumerator(btf, NULL, "__RQF_IO_STAT");
