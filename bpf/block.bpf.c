@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Every block request: how long it waited for its device (queue), how long the device took (device),
- * and both (request), by device and operation.
+ * Every block request: how long it waited for its device (queue), how long the device took
+ * (device), and both (request), by device and operation.
  *
- * Issue and completion are stamped here. When the request was created is the kernel's own stamp, and to be
- * believed only where RQF_IO_STAT says that it was made for this request; elsewhere insertion is
- * stamped, and a request that was never inserted did not wait.
+ * Issue and completion are stamped here. When the request was created is the kernel's own stamp,
+ * and to be believed only where RQF_IO_STAT says that it was made for this request; elsewhere
+ * insertion is stamped, and a request that was never inserted did not wait.
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
+
 #include <bpf/bpf_tracing.h>
 
 #include "block.h"
@@ -20,8 +21,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Before 5.11 (and 5.10.137) the request came second, after its queue. */
 const volatile bool has_queue_argument = false;
-const volatile __u32 rqf_io_stat = 0;		/* the flag's mask, from enum rqf_flags */
-const volatile __u32 inflight_mask = 63;	/* entries of `inflight`, a power of two, less one */
+const volatile __u32 rqf_io_stat = 0;	 /* the flag's mask, from enum rqf_flags */
+const volatile __u32 inflight_mask = 63; /* entries of `inflight`, a power of two, less one */
 
 SLOT_MAPS(struct block_slot);
 
@@ -67,8 +68,9 @@ static __always_inline const struct gendisk *request_disk(const struct request *
 	return READ_ONLY(rq)->q->disk;
 }
 
-/* A request's address as a number. The verifier lets no pointer be multiplied or compared with a number,
- * but the difference of two pointers is one: from a place that stays where it is, it is an identity. */
+/* A request's address as a number. The verifier lets no pointer be multiplied or compared with a
+ * number, but the difference of two pointers is one: from a place that stays where it is, it is an
+ * identity. */
 static __always_inline __u64 request_id(const struct request *rq)
 {
 	return (__u64)rq - (__u64)&inflight_mask;
@@ -130,8 +132,9 @@ static __noinline struct block_inflight *inflight_claim(__u64 request)
 }
 
 /*
- * The request's entry: the one it has, else a free one, which is all zero but for its request. A free first
- * place is taken without a look at the others: an entry there could only be one that lost its completion.
+ * The request's entry: the one it has, else a free one, which is all zero but for its request. A
+ * free first place is taken without a look at the others: an entry there could only be one that
+ * lost its completion.
  */
 static __always_inline struct block_inflight *inflight_enter(__u64 request)
 {
@@ -160,7 +163,8 @@ static __always_inline bool creation_is_stamped(const struct request *rq)
 static __always_inline const struct request *request_argument(const __u64 *ctx)
 {
 	if (has_queue_argument) {
-		barrier();	/* or the compiler computes the index, and a context's must be constant */
+		barrier(); /* or the compiler computes the index, and a context's must be constant
+			    */
 		return (const void *)ctx[1];
 	}
 	return (const void *)ctx[0];
@@ -177,7 +181,7 @@ int block_rq_insert(__u64 *ctx)
 		return 0;
 	entry = inflight_enter(request_id(rq));
 	if (!entry || (entry->queued && entry->issued == 0))
-		return 0;		/* requeued: it has waited since it was queued first */
+		return 0; /* requeued: it has waited since it was queued first */
 	entry->issued = 0;
 	entry->requeues = 0;
 	entry->queued = bpf_ktime_get_ns();
@@ -210,7 +214,7 @@ int block_rq_issue(__u64 *ctx)
 	if (!entry)
 		return 0;
 	if (entry->queued && entry->issued == 0) {
-		queued = entry->queued;		/* inserted, or requeued */
+		queued = entry->queued; /* inserted, or requeued */
 	} else {
 		if (creation_is_stamped(rq) && rq->start_time_ns < now)
 			queued = rq->start_time_ns;
@@ -316,7 +320,8 @@ int block_rq_complete(__u64 *ctx)
 	if (!entry || entry->issued == 0) {
 		if (entry)
 			inflight_leave(entry);
-		/* An empty request was the envelope of a flush, which is counted in its own right. */
+		/* An empty request was the envelope of a flush, which is counted in its own right.
+		 */
 		return length ? block_unmatched(bpf_get_smp_processor_id()) : 0;
 	}
 	now = bpf_ktime_get_ns();

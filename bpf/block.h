@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Block requests: what one kernel slot holds, and what is remembered of a request until it completes. The
- * counters stand in the order of the table's columns. Times are CLOCK_MONOTONIC, in nanoseconds. */
+/* Block requests: what one kernel slot holds, and what is remembered of a request until it
+ * completes. The counters stand in the order of the table's columns. Times are CLOCK_MONOTONIC, in
+ * nanoseconds. */
 #pragma once
 
 #include "histogram.h"
@@ -44,9 +45,9 @@ _Static_assert(sizeof(struct block_slot) % 64 == 0, "whole cache lines");
  */
 struct block_inflight {
 	__u64 request;
-	__u64 queued;			/* created, or inserted where creation is not stamped */
-	__u64 issued;			/* 0: not, or not again after a requeue */
-	__u32 device;			/* BLOCK_DEVICE() */
+	__u64 queued; /* created, or inserted where creation is not stamped */
+	__u64 issued; /* 0: not, or not again after a requeue */
+	__u32 device; /* BLOCK_DEVICE() */
 	__u16 operation;
 	__u16 requeues;
 };

@@ -11,7 +11,8 @@
  * skb->dev shares its place with an rb-tree link and with UDP's dev_scratch. It is a device when it
  * is a kernel address (tested first: a load from another address takes a fault, 1 us), and what it
  * points to has an index and a name: in another sk_buff, which is what a link leads to, a pointer's
- * upper bytes stand among the name's first eight, and no ASCII name has those. NULL when it is none.
+ * upper bytes stand among the name's first eight, and no ASCII name has those. NULL when it is
+ * none.
  */
 static __always_inline const struct net_device *packet_device(const struct sk_buff *skb)
 {

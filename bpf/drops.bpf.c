@@ -2,22 +2,23 @@
 /* Every packet that the kernel frees as dropped, by where, why, what and on which device. */
 #include <linux/bpf.h>
 #include <stdbool.h>
+
 #include <bpf/bpf_tracing.h>
 
+#include "device.h"
 #include "drops.h"
 #include "packet.h"
-#include "device.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* What this kernel's kfree_skb passes; the dead branches are never verified. */
-const volatile bool has_reason = true;		/* since 5.17 */
-const volatile bool has_rx_sk = true;		/* since 6.11 */
+const volatile bool has_reason = true; /* since 5.17 */
+const volatile bool has_rx_sk = true;  /* since 6.11 */
 
 SLOT_MAPS(struct drops_slot);
 
-/* Without a device, the namespace is that of the socket that the packet was meant for or belongs to, or
- * NULL. It may be a request or a time-wait socket: only __sk_common may be read. */
+/* Without a device, the namespace is that of the socket that the packet was meant for or belongs
+ * to, or NULL. It may be a request or a time-wait socket: only __sk_common may be read. */
 static __always_inline const struct net *socket_net(const __u64 *ctx)
 {
 	const struct sk_buff *skb = (void *)ctx[0];
@@ -28,7 +29,7 @@ static __always_inline const struct net *socket_net(const __u64 *ctx)
 		if (sk)
 			return READ_ONLY(sk)->__sk_common.skc_net.net;
 	}
-	sk = READ_ONLY(skb)->sk;	/* the defragmenter keeps an offset in its place */
+	sk = READ_ONLY(skb)->sk; /* the defragmenter keeps an offset in its place */
 	return (long)sk < 0 ? sk->__sk_common.skc_net.net : NULL;
 }
 

@@ -7,7 +7,7 @@
 /* word[0] location | SLOT_LIVE (kernel text has that bit set anyway)
  * word[1] reason << 32 | ifindex
  * word[2] the network namespace's cookie, which is never used again
- * word[3] union packet_kind */
+ * word[3] kind (packet.h) */
 struct drops_slot {
 	struct slot_key key;
 	__u64 packets;
@@ -15,9 +15,9 @@ struct drops_slot {
 	__u64 bytes;
 	__u64 zero;
 	/* Written once, when the slot is claimed. */
-	__u64 first_seen;		/* CLOCK_BOOTTIME or MONOTONIC, ns */
-	char device[16];		/* "" where there was no device to ask */
-	__u32 netns;			/* inode number */
+	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
+	char device[16];  /* "" where there was no device to ask */
+	__u32 netns;	  /* inode number */
 	__u32 pad[9];
 };
 

@@ -4,8 +4,8 @@
  *
  * The upper bounds are 2^(i/4) seconds (or bytes), inclusive: four buckets per power of two, those
  * of a Prometheus native histogram of schema 2. Every fourth bound is a whole power of two, so that
- * classic buckets are exact sums. The first bucket holds all that is at most 2^first; one more bucket
- * behind the last bound holds the rest.
+ * classic buckets are exact sums. The first bucket holds all that is at most 2^first; one more
+ * bucket behind the last bound holds the rest.
  *
  * Values are integers (nanoseconds, bytes), so a bound is stored as its floor: v <= b exactly when
  * v <= floor(b). Only four constants are needed, floor(unit * 2^(j/4) * 2^32) for j = 0..3: every
@@ -13,18 +13,18 @@
  */
 #pragma once
 
-#define HISTOGRAM_SUB 4			/* buckets per power of two */
+#define HISTOGRAM_SUB 4 /* buckets per power of two */
 
-#define HISTOGRAM_SECONDS_FIRST (-20)	/* 2^-20 s, about 1 us */
-#define HISTOGRAM_SECONDS_LAST 6	/* 64 s */
-#define HISTOGRAM_BYTES_FIRST 5		/* 32 bytes */
-#define HISTOGRAM_BYTES_LAST 19		/* 512 KiB, the largest packet that GRO builds */
+#define HISTOGRAM_SECONDS_FIRST (-20) /* 2^-20 s, about 1 us */
+#define HISTOGRAM_SECONDS_LAST 6      /* 64 s */
+#define HISTOGRAM_BYTES_FIRST 5	      /* 32 bytes */
+#define HISTOGRAM_BYTES_LAST 19	      /* 512 KiB, the largest packet that GRO builds */
 
 #define HISTOGRAM_BOUNDS(first, last) (((last) - (first)) * HISTOGRAM_SUB + 1)
 #define HISTOGRAM_SECONDS_BOUNDS HISTOGRAM_BOUNDS(HISTOGRAM_SECONDS_FIRST, HISTOGRAM_SECONDS_LAST)
 #define HISTOGRAM_BYTES_BOUNDS HISTOGRAM_BOUNDS(HISTOGRAM_BYTES_FIRST, HISTOGRAM_BYTES_LAST)
-#define HISTOGRAM_SECONDS_BUCKETS (HISTOGRAM_SECONDS_BOUNDS + 1)	/* 106 */
-#define HISTOGRAM_BYTES_BUCKETS (HISTOGRAM_BYTES_BOUNDS + 1)		/* 58 */
+#define HISTOGRAM_SECONDS_BUCKETS (HISTOGRAM_SECONDS_BOUNDS + 1) /* 106 */
+#define HISTOGRAM_BYTES_BUCKETS (HISTOGRAM_BYTES_BOUNDS + 1)	 /* 58 */
 
 /* floor(10^9 * 2^(j/4) * 2^32) nanoseconds and floor(2^(j/4) * 2^32) bytes, j = 0..3. */
 #define HISTOGRAM_NS_0 4294967296000000000ULL
@@ -37,11 +37,11 @@
 #define HISTOGRAM_B_3 7223245205ULL
 
 /* The bounds of one power of two, 2^k to just below 2^(k+1), as initializers. */
-#define HISTOGRAM_NS_OCTAVE(k)                                                                     \
-	HISTOGRAM_NS_0 >> (32 - (k)), HISTOGRAM_NS_1 >> (32 - (k)), HISTOGRAM_NS_2 >> (32 - (k)),  \
+#define HISTOGRAM_NS_OCTAVE(k)                                                                    \
+	HISTOGRAM_NS_0 >> (32 - (k)), HISTOGRAM_NS_1 >> (32 - (k)), HISTOGRAM_NS_2 >> (32 - (k)), \
 		HISTOGRAM_NS_3 >> (32 - (k))
-#define HISTOGRAM_B_OCTAVE(k)                                                                      \
-	HISTOGRAM_B_0 >> (32 - (k)), HISTOGRAM_B_1 >> (32 - (k)), HISTOGRAM_B_2 >> (32 - (k)),     \
+#define HISTOGRAM_B_OCTAVE(k)                                                                  \
+	HISTOGRAM_B_0 >> (32 - (k)), HISTOGRAM_B_1 >> (32 - (k)), HISTOGRAM_B_2 >> (32 - (k)), \
 		HISTOGRAM_B_3 >> (32 - (k))
 
 #define HISTOGRAM_SECONDS_TABLE                                                                    \
@@ -56,7 +56,7 @@
 			HISTOGRAM_NS_OCTAVE(-3), HISTOGRAM_NS_OCTAVE(-2), HISTOGRAM_NS_OCTAVE(-1), \
 			HISTOGRAM_NS_OCTAVE(0), HISTOGRAM_NS_OCTAVE(1), HISTOGRAM_NS_OCTAVE(2),    \
 			HISTOGRAM_NS_OCTAVE(3), HISTOGRAM_NS_OCTAVE(4), HISTOGRAM_NS_OCTAVE(5),    \
-			HISTOGRAM_NS_0 >> (32 - 6)                                         \
+			HISTOGRAM_NS_0 >> (32 - 6)                                                 \
 	}
 
 #define HISTOGRAM_BYTES_TABLE                                                                      \
@@ -65,8 +65,7 @@
 			HISTOGRAM_B_OCTAVE(8), HISTOGRAM_B_OCTAVE(9), HISTOGRAM_B_OCTAVE(10),      \
 			HISTOGRAM_B_OCTAVE(11), HISTOGRAM_B_OCTAVE(12), HISTOGRAM_B_OCTAVE(13),    \
 			HISTOGRAM_B_OCTAVE(14), HISTOGRAM_B_OCTAVE(15), HISTOGRAM_B_OCTAVE(16),    \
-			HISTOGRAM_B_OCTAVE(17), HISTOGRAM_B_OCTAVE(18),                            \
-			HISTOGRAM_B_0 >> (32 - 19)                                           \
+			HISTOGRAM_B_OCTAVE(17), HISTOGRAM_B_OCTAVE(18), HISTOGRAM_B_0 >> (32 - 19) \
 	}
 
 #define HISTOGRAM_INLINE static inline __attribute__((always_inline))
@@ -100,28 +99,28 @@ HISTOGRAM_INLINE unsigned int histogram_log2(unsigned long long value)
 }
 
 /*
- * The bucket of a value: the number of bounds below it, 0 .. bounds. No table: the bounds of a power
- * of two are the four constants, shifted, and cost no cache line that may be cold. `unit_log2` is
- * ceil(log2(unit)): a value v has its first candidate for the power k, 2^k units < v, at log2(v) - unit_log2, and
- * k is that or one more.
+ * The bucket of a value: the number of bounds below it, 0 .. bounds. No table: the bounds of a
+ * power of two are the four constants, shifted, and cost no cache line that may be cold.
+ * `unit_log2` is ceil(log2(unit)): a value v has its first candidate for the power k, 2^k units <
+ * v, at log2(v) - unit_log2, and k is that or one more.
  */
-#define HISTOGRAM_BUCKET(name, c0, c1, c2, c3, unit_log2, first, last)                             \
-	HISTOGRAM_INLINE unsigned int name(unsigned long long value)                               \
-	{                                                                                          \
-		int k;                                                                             \
-                                                                                                   \
-		if (value <= (c0) >> (32 - (first)))                                               \
-			return 0;                                                                  \
-		if (value > (c0) >> (32 - (last)))                                                 \
-			return HISTOGRAM_BOUNDS(first, last);                                      \
-		k = (int)histogram_log2(value) - (unit_log2);                                      \
-		if (value > (c0) >> (31 - k))                                                      \
-			k++;                                                                       \
-		return (k - (first)) * HISTOGRAM_SUB + 1 + (value > (c1) >> (32 - k)) +            \
-		       (value > (c2) >> (32 - k)) + (value > (c3) >> (32 - k));                    \
+#define HISTOGRAM_BUCKET(name, c0, c1, c2, c3, unit_log2, first, last)                  \
+	HISTOGRAM_INLINE unsigned int name(unsigned long long value)                    \
+	{                                                                               \
+		int k;                                                                  \
+                                                                                        \
+		if (value <= (c0) >> (32 - (first)))                                    \
+			return 0;                                                       \
+		if (value > (c0) >> (32 - (last)))                                      \
+			return HISTOGRAM_BOUNDS(first, last);                           \
+		k = (int)histogram_log2(value) - (unit_log2);                           \
+		if (value > (c0) >> (31 - k))                                           \
+			k++;                                                            \
+		return (k - (first)) * HISTOGRAM_SUB + 1 + (value > (c1) >> (32 - k)) + \
+		       (value > (c2) >> (32 - k)) + (value > (c3) >> (32 - k));         \
 	}
 
 HISTOGRAM_BUCKET(histogram_bucket_seconds, HISTOGRAM_NS_0, HISTOGRAM_NS_1, HISTOGRAM_NS_2,
 		 HISTOGRAM_NS_3, 30, HISTOGRAM_SECONDS_FIRST, HISTOGRAM_SECONDS_LAST)
-HISTOGRAM_BUCKET(histogram_bucket_bytes, HISTOGRAM_B_0, HISTOGRAM_B_1, HISTOGRAM_B_2,
-		 HISTOGRAM_B_3, 1, HISTOGRAM_BYTES_FIRST, HISTOGRAM_BYTES_LAST)
+HISTOGRAM_BUCKET(histogram_bucket_bytes, HISTOGRAM_B_0, HISTOGRAM_B_1, HISTOGRAM_B_2, HISTOGRAM_B_3,
+		 1, HISTOGRAM_BYTES_FIRST, HISTOGRAM_BYTES_LAST)

@@ -49,7 +49,7 @@ struct sock {
 struct request_sock {
 	struct sock_common __req_common;
 	__u8 num_timeout : 7;
-	__u32 timeout;			/* since 5.15 */
+	__u32 timeout; /* since 5.15 */
 } KERNEL_TYPE;
 
 struct sk_buff {
@@ -71,7 +71,7 @@ struct skb_shared_info {
 
 struct inet_connection_sock {
 	__u32 icsk_rto;
-	__u8 icsk_ca_state : 5;		/* 6 bits wide before 5.9 */
+	__u8 icsk_ca_state : 5; /* 6 bits wide before 5.9 */
 	__u8 icsk_pending;
 } KERNEL_TYPE;
 
@@ -84,11 +84,11 @@ struct gendisk {
 	int major;
 	int first_minor;
 	char disk_name[32];
-	__u64 diskseq;			/* since 5.15 */
+	__u64 diskseq; /* since 5.15 */
 } KERNEL_TYPE;
 
 struct request_queue {
-	struct gendisk *disk;		/* since 5.17; NULL for a queue without a disk */
+	struct gendisk *disk; /* since 5.17; NULL for a queue without a disk */
 } KERNEL_TYPE;
 
 struct request {
@@ -112,8 +112,8 @@ struct ethhdr {
 	__be16 h_proto;
 } KERNEL_TYPE;
 
-/* A kfunc since 6.2 that costs no call: loads through its result are guarded, a bad address reads 0.
- * `has_rdonly_cast` says whether the kernel has it; without it, probe reads do the same. */
+/* A kfunc since 6.2 that costs no call: loads through its result are guarded, a bad address reads
+ * 0. `has_rdonly_cast` says whether the kernel has it; without it, probe reads do the same. */
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id)
 	__attribute__((section(".ksyms"), weak));
 
@@ -124,13 +124,13 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id)
 const volatile bool has_rdonly_cast = false;
 
 /*
- * The same pointer, for reading only. From one that it trusts, kernels since 6.2 let the verifier follow
- * each pointer only after a search through all of their types, a millisecond a step and state; from
- * this one they do not.
+ * The same pointer, for reading only. From one that it trusts, kernels since 6.2 let the verifier
+ * follow each pointer only after a search through all of their types, a millisecond a step and
+ * state; from this one they do not.
  */
-#define READ_ONLY(pointer)                                                                         \
-	(has_rdonly_cast ? (typeof(pointer))bpf_rdonly_cast(                                       \
-				   pointer, bpf_core_type_id_kernel(typeof(*(pointer))))           \
+#define READ_ONLY(pointer)                                                                        \
+	(has_rdonly_cast ? (typeof(pointer))bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(     \
+									     typeof(*(pointer)))) \
 			 : (pointer))
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Link-layer protocols that an ethertype does not tell: 802.3 frames carry a length in its place, and
- * LLC (and SNAP, IEEE 802) behind it. Shared by the probes and the daemon, which names them.
+ * Link-layer protocols that an ethertype does not tell: 802.3 frames carry a length in its place,
+ * and LLC (and SNAP, IEEE 802) behind it. Shared by the probes and the daemon, which names them.
  */
 #pragma once
 
@@ -9,10 +9,10 @@
 
 enum link_protocol {
 	LINK_NONE,
-	LINK_LLC,			/* some other LLC protocol */
-	LINK_SNAP,			/* some other SNAP protocol */
+	LINK_LLC,  /* some other LLC protocol */
+	LINK_SNAP, /* some other SNAP protocol */
 	LINK_STP,
-	LINK_PVST,			/* Cisco's spanning tree per VLAN */
+	LINK_PVST, /* Cisco's spanning tree per VLAN */
 	LINK_CDP,
 	LINK_UDLD,
 	LINK_DTP,

@@ -24,11 +24,10 @@
 /*
  * What kind of packet, in one word of a key:
  *	bits 0-15	ethertype, host order; behind VLAN tags, the inner one
- *	bits 16-23	IP protocol, or that behind the IPv6 extension headers; 0 when it cannot be read
- *	bits 24-31	enum link_protocol, for what an ethertype cannot tell
- *	bits 32-39	AF_*
+ *	bits 16-23	IP protocol, or that behind the IPv6 extension headers; 0 when it cannot be
+ *read bits 24-31	enum link_protocol, for what an ethertype cannot tell bits 32-39	AF_*
  */
-#define KIND(ethertype, protocol, link, family)                                                    \
+#define KIND(ethertype, protocol, link, family) \
 	((__u64)(ethertype) | (__u64)(protocol) << 16 | (__u64)(link) << 24 | (__u64)(family) << 32)
 
 /* `size` bytes of header at `offset` from the start of the buffer, not beyond its tail. */
@@ -59,7 +58,7 @@ static __noinline __u32 ipv6_protocol(const struct sk_buff *skb, __u32 offset, _
 		offset += next == 44 ? 8 : next == 51 ? (header[1] + 2) * 4 : (header[1] + 1) * 8;
 		if (next == 44 && ((header[2] << 8 | header[3]) & 0xfff8)) {
 			next = header[0];
-			break;		/* not the first fragment: no more headers follow */
+			break; /* not the first fragment: no more headers follow */
 		}
 		next = header[0];
 	}
@@ -88,7 +87,8 @@ static __always_inline __u32 packet_owner_family(const struct sk_buff *skb)
 	return (long)sk < 0 ? sk->__sk_common.skc_family : 0;
 }
 
-/* Everything but plain IP: VLAN tags in the data, extension headers, LLC, packets of no ethertype. */
+/* Everything but plain IP: VLAN tags in the data, extension headers, LLC, packets of no ethertype.
+ */
 static __noinline __u64 packet_kind_slow(const struct sk_buff *skb)
 {
 	__u32 offset = skb->network_header, ethertype = bpf_ntohs(skb->protocol), mac;
@@ -123,8 +123,9 @@ static __always_inline __u64 packet_kind(const struct sk_buff *skb)
 
 	if (has_rdonly_cast && network + 20 <= skb->tail &&
 	    (ethertype == bpf_htons(ETH_P_IP) || ethertype == bpf_htons(ETH_P_IPV6))) {
-		const struct ethhdr *bytes = bpf_rdonly_cast(
-			skb->head + network, bpf_core_type_id_kernel(struct ethhdr));
+		const struct ethhdr *bytes =
+			bpf_rdonly_cast(skb->head + network,
+					bpf_core_type_id_kernel(struct ethhdr));
 		__u32 version = bytes->h_dest[0] >> 4;
 
 		if (ethertype == bpf_htons(ETH_P_IP) && version == 4)

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Every packet that a device hands to the protocols, by device, protocol and size. It is counted after
- * GRO has merged: one sk_buff may be several packets of the wire. */
+/* Every packet that a device hands to the protocols, by device, protocol and size. It is counted
+ * after GRO has merged: one sk_buff may be several packets of the wire. */
 #include <linux/bpf.h>
 #include <stdbool.h>
+
 #include <bpf/bpf_tracing.h>
 
-#include "receive.h"
 #include "packet.h"
+#include "receive.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Received packets: what one kernel slot holds. The counters stand in the order of the table's columns. */
+/* Received packets: what one kernel slot holds. The counters stand in the order of the table's
+ * columns. */
 #pragma once
 
 #include "histogram.h"
@@ -17,9 +18,9 @@ struct receive_slot {
 	__u64 size_sum;
 	__u64 size[HISTOGRAM_BYTES_BUCKETS];
 	/* Written once, when the slot is claimed. */
-	__u64 first_seen;		/* CLOCK_MONOTONIC, ns */
+	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
 	char device[16];
-	__u32 netns;			/* inode number */
+	__u32 netns; /* inode number */
 	__u32 pad[5];
 };
 

@@ -2,6 +2,7 @@
 /* Every segment that TCP sends again, by what made it do so. */
 #include <linux/bpf.h>
 #include <stdbool.h>
+
 #include <bpf/bpf_tracing.h>
 
 #include "kernel.h"
@@ -11,8 +12,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile bool has_error = true;		/* the tracepoint's third argument, since 6.18 */
-const volatile __u64 tick_ns = 4000000;		/* of a jiffy */
+const volatile bool has_error = true;	/* the tracepoint's third argument, since 6.18 */
+const volatile __u64 tick_ns = 4000000; /* of a jiffy */
 
 SLOT_MAPS(struct retransmit_slot);
 

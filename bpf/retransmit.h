@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* TCP retransmits: what one kernel slot holds. The counters stand in the order of the table's columns. */
+/* TCP retransmits: what one kernel slot holds. The counters stand in the order of the table's
+ * columns. */
 #pragma once
 
 #include "histogram.h"
@@ -17,7 +18,7 @@ enum retransmit_cause {
 	RETRANSMIT_CAUSES,
 };
 
-#define RETRANSMIT_WRITERS 2	/* programs that claim slots */
+#define RETRANSMIT_WRITERS 2 /* programs that claim slots */
 
 /* word[0] cause | state << 8 | family << 16 | SLOT_LIVE; the others 0 */
 struct retransmit_slot {
@@ -26,7 +27,7 @@ struct retransmit_slot {
 	__u64 failures;
 	__u64 timeout_sum;
 	__u64 timeout[HISTOGRAM_SECONDS_BUCKETS];
-	__u64 first_seen;		/* CLOCK_MONOTONIC, ns */
+	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
 	__u32 pad[12];
 };
 

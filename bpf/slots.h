@@ -3,19 +3,20 @@
  * Slots: an exact counter per key and CPU in a memory-mapped array, without a helper call.
  *
  * Each writer, which is one program on one CPU, has a power of two of slots of its own; a key's
- * place is its hash, and if that slot is another's, one of the next SLOT_PROBES - 1. Keys are compared in
- * place. A tracepoint program cannot run again on a CPU on which it is running (the kernel skips the
- * inner run and counts it in recursion_misses), so that a slot has one writer and a plain add is exact.
+ * place is its hash, and if that slot is another's, one of the next SLOT_PROBES - 1. Keys are
+ *compared in place. A tracepoint program cannot run again on a CPU on which it is running (the
+ *kernel skips the inner run and counts it in recursion_misses), so that a slot has one writer and a
+ *plain add is exact.
  *
  * word[0] of the key is the slot's state:
  *
  *	0			free: counters are zero
- *	SLOT_LIVE set		in use; the probe claims free slots, writes word[0] last; the other bits
- *				of it are never all 0
- *	SLOT_LIVE clear, not 0	retired: user space has marked it; the probe passes it by
+ *	SLOT_LIVE set		in use; the probe claims free slots, writes word[0] last; the other
+ *bits of it are never all 0 SLOT_LIVE clear, not 0	retired: user space has marked it; the probe
+ *passes it by
  *
- * User space only ever takes a slot from live to retired to free, the probe only from free to live. User
- * space reads a retired slot after a grace period longer than any run that had found it live.
+ * User space only ever takes a slot from live to retired to free, the probe only from free to live.
+ *User space reads a retired slot after a grace period longer than any run that had found it live.
  * Because a freed slot may stand in front of a live one of the same key, a key may come to have two
  * slots: they are summed.
  */
@@ -34,9 +35,9 @@ struct slot_key {
 /* How many slots a writer has ever claimed, and the events that it could not put into one. */
 struct slot_writer {
 	__u64 claims;
-	__u64 map_full;			/* no slot free among the key's */
-	__u64 unmatched;		/* the earlier event that this one completes was not seen */
-	__u64 inflight_full;		/* no room to remember it until its completion */
+	__u64 map_full;	     /* no slot free among the key's */
+	__u64 unmatched;     /* the earlier event that this one completes was not seen */
+	__u64 inflight_full; /* no room to remember it until its completion */
 	__u64 unused[4];
 };
 
@@ -51,27 +52,28 @@ _Static_assert(sizeof(struct slot_writer) == 64, "one cache line per writer");
 const volatile __u32 slots_per_writer = 64;
 
 /* A slot array; programs differ in their slot's type, which begins with its struct slot_key. */
-#define SLOT_MAPS(slot_type)                                                                       \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
-		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
-		__uint(max_entries, 64);                                                           \
-		__type(key, __u32);                                                                \
-		__type(value, slot_type);                                                          \
-	} slots SEC(".maps");                                                                      \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
-		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
-		__uint(max_entries, 1);                                                            \
-		__type(key, __u32);                                                                \
-		__type(value, struct slot_writer);                                                    \
+#define SLOT_MAPS(slot_type)                       \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, 64);           \
+		__type(key, __u32);                \
+		__type(value, slot_type);          \
+	} slots SEC(".maps");                      \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, 1);            \
+		__type(key, __u32);                \
+		__type(value, struct slot_writer); \
 	} writers SEC(".maps")
 
 /* Odd constants of no structure (the first digits of pi): the sum's upper half is the hash. */
 static __always_inline __u32 slot_hash(const struct slot_key *key)
 {
 	return (key->word[0] * 0x243f6a8885a308d3 + key->word[1] * 0x13198a2e03707345 +
-		key->word[2] * 0xa4093822299f31d1 + key->word[3] * 0x082efa98ec4e6c89) >> 32;
+		key->word[2] * 0xa4093822299f31d1 + key->word[3] * 0x082efa98ec4e6c89) >>
+	       32;
 }
 
 static __always_inline bool slot_holds(const struct slot_key *slot, const struct slot_key *key)
@@ -88,7 +90,8 @@ static __always_inline struct slot_key *slot_at(void *map, __u32 writer, __u32 h
 }
 
 /* The key's slot if it is where it most often is; otherwise NULL, and slot_search() goes on. */
-static __always_inline struct slot_key *slot_find(void *map, const struct slot_key *key, __u32 writer)
+static __always_inline struct slot_key *slot_find(void *map, const struct slot_key *key,
+						  __u32 writer)
 {
 	struct slot_key *slot = slot_at(map, writer, slot_hash(key));
 
@@ -120,8 +123,8 @@ static __always_inline bool slot_is_new(const struct slot_key *slot)
 	return slot->word[0] == 0;
 }
 
-/* A store that no earlier one may pass. x86 keeps the order of stores by itself; elsewhere an atomic
- * exchange is the barrier (BPF has none of its own; kernels since 5.12). */
+/* A store that no earlier one may pass. x86 keeps the order of stores by itself; elsewhere an
+ * atomic exchange is the barrier (BPF has none of its own; kernels since 5.12). */
 static __always_inline void store_release(__u64 *to, __u64 value)
 {
 	barrier();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Names for return addresses, from the kernel's own tables: a program that user space runs by hand. It spares
- * the daemon the reading of /proc/kallsyms (40 ms, 4 MB) and CAP_SYSLOG. */
+/* Names for return addresses, from the kernel's own tables: a program that user space runs by hand.
+ * It spares the daemon the reading of /proc/kallsyms (40 ms, 4 MB) and CAP_SYSLOG. */
 #include <linux/bpf.h>
 #include <stdbool.h>
 

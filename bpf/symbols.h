@@ -3,4 +3,4 @@
 #pragma once
 
 #define SYMBOLS_BATCH 16
-#define SYMBOLS_TEXT 192		/* a symbol has at most 128 characters since 4.x, 512 since 6.1 */
+#define SYMBOLS_TEXT 192 /* a symbol has at most 128 characters since 4.x, 512 since 6.1 */

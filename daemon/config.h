@@ -9,8 +9,8 @@
  *	[series]	budget		1 to 100000: label sets per metric before `other`
  *			retire-after	a duration from 1s to 365d ("90s", "15m", "6h", "7d")
  *	[drops]		slots		a power of two, 64 to 65536: kernel slots per CPU
- *	[devices]	group		patterns, separated by spaces: PATTERN or LABEL=PATTERN (fnmatch(3));
- *					may be empty
+ *	[devices]	group		patterns, separated by spaces: PATTERN or LABEL=PATTERN
+ *(fnmatch(3)); may be empty
  *
  * An address is PORT, HOST:PORT, [IPV6]:PORT, *:PORT (all addresses) or a unix socket's absolute
  * path; HOST is a numeric IPv4 address or "localhost". PORT alone, *:PORT and [::]:PORT all mean
@@ -34,16 +34,16 @@ enum config_limits {
 };
 
 struct config_group {
-	char *label;			/* what the metric shows, e.g. "br-*" */
-	char *pattern;			/* what a device's name must match, e.g. "br-????????????" */
+	char *label;   /* what the metric shows, e.g. "br-*" */
+	char *pattern; /* what a device's name must match, e.g. "br-????????????" */
 };
 
 struct config {
 	char *listen[CONFIG_MAX_LISTEN];
 	unsigned n_listen;
-	int log_level;			/* syslog priority: LOG_ERR .. LOG_DEBUG */
+	int log_level; /* syslog priority: LOG_ERR .. LOG_DEBUG */
 #define COLLECTOR_SWITCH(collector) bool collector;
-	COLLECTORS(COLLECTOR_SWITCH)	/* drops, receive, ...: is it on? */
+	COLLECTORS(COLLECTOR_SWITCH) /* drops, receive, ...: is it on? */
 	unsigned series_budget;
 	uint64_t retire_after_ns;
 	unsigned drops_slots;

@@ -45,13 +45,13 @@ struct config_reading {
 	unsigned n_faults;
 	int error; /* -errno that is no fault of the text: memory, or the disk */
 	FILE *file;
-	unsigned line; /* 0: the file as a whole */
-	bool in_section; /* a heading was seen */
-	const char *section; /* the one we are in; NULL: not one that is known */
-	bool after_key; /* an indented line is a continuation */
-	bool continuation; /* this line is one */
-	bool awaited; /* inih owes us the value of this line */
-	const struct config_key *key; /* whose value that is; NULL: the key has had its fault */
+	unsigned line;			/* 0: the file as a whole */
+	bool in_section;		/* a heading was seen */
+	const char *section;		/* the one we are in; NULL: not one that is known */
+	bool after_key;			/* an indented line is a continuation */
+	bool continuation;		/* this line is one */
+	bool awaited;			/* inih owes us the value of this line */
+	const struct config_key *key;	/* whose value that is; NULL: the key has had its fault */
 	unsigned seen[CONFIG_MAX_KEYS]; /* the line of each key; 0: not yet */
 };
 

@@ -35,7 +35,8 @@ static int libbpf_log(enum libbpf_print_level level, const char *format, va_list
 {
 	char text[1024];
 
-	/* libbpf warns of what a collector then gives as its reason: the details are for debugging. */
+	/* libbpf warns of what a collector then gives as its reason: the details are for debugging.
+	 */
 	if (level == LIBBPF_DEBUG || log_level() < LOG_DEBUG)
 		return 0;
 	vsnprintf(text, sizeof(text), format, arguments);
@@ -134,7 +135,7 @@ static int parse_options(int argc, char **argv, struct command *command)
 		case HELP:
 			fputs(help, stdout);
 			return 0;
-		default:		/* getopt has named it */
+		default: /* getopt has named it */
 			fputs("Try --help.\n", stderr);
 			return -EINVAL;
 		}

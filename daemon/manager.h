@@ -8,18 +8,18 @@ struct manager;
 
 /* What the command line says, over the file. Strings outlive the manager. */
 struct manager_options {
-	const char *config_path;	/* NULL: defaults only */
-	char *const *listen;		/* instead of the file's addresses */
+	const char *config_path; /* NULL: defaults only */
+	char *const *listen;	 /* instead of the file's addresses */
 	unsigned n_listen;
-	int log_level;			/* instead of the file's; -1: the file's */
+	int log_level; /* instead of the file's; -1: the file's */
 };
 
 /* Loads the configuration that the options ask for; faults are logged. 0; -EINVAL for faults. */
 int manager_load_config(const struct manager_options *options, struct config **ret_config);
 
 /*
- * Opens collectors and listens. Takes the configuration over in every case. What is wrong has been logged.
- * -ENOTSUP when not one collector is up.
+ * Opens collectors and listens. Takes the configuration over in every case. What is wrong has been
+ * logged. -ENOTSUP when not one collector is up.
  */
 int manager_new(const struct manager_options *options, struct config *config,
 		struct manager **ret_manager);

@@ -9,7 +9,8 @@
 
 #include "util.h"
 
-/* One entry of /proc/self/smaps: a line of address, permissions and path, then lines "Name: N kB". */
+/* One entry of /proc/self/smaps: a line of address, permissions and path, then lines "Name: N kB".
+ */
 struct mapping {
 	uintptr_t start, end;
 	bool file, writable;
@@ -32,7 +33,7 @@ static bool parse_mapping(const char *line, struct mapping *ret_mapping)
 
 enum {
 	KEEP = 64 * 1024 * 1024,
-	GIVE_BACK = 64 * 1024,		/* larger pieces are mapped, and unmapped when they are freed */
+	GIVE_BACK = 64 * 1024, /* larger pieces are mapped, and unmapped when they are freed */
 };
 
 void memory_prepare(void)

@@ -14,20 +14,20 @@
 #define _printf_(string, first) __attribute__((format(printf, string, first)))
 
 /* Hands a pointer over: its value, and NULL stays behind for the destructor. */
-#define TAKE_PTR(pointer)                                                                          \
-	({                                                                                         \
-		typeof(pointer) *_taken_from = &(pointer);                                         \
-		typeof(pointer) _taken = *_taken_from;                                             \
-		*_taken_from = NULL;                                                               \
-		_taken;                                                                            \
+#define TAKE_PTR(pointer)                                  \
+	({                                                 \
+		typeof(pointer) *_taken_from = &(pointer); \
+		typeof(pointer) _taken = *_taken_from;     \
+		*_taken_from = NULL;                       \
+		_taken;                                    \
 	})
 
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int *_fd_from = &(fd);                                                             \
-		int _fd = *_fd_from;                                                               \
-		*_fd_from = -1;                                                                    \
-		_fd;                                                                               \
+#define TAKE_FD(fd)                    \
+	({                             \
+		int *_fd_from = &(fd); \
+		int _fd = *_fd_from;   \
+		*_fd_from = -1;        \
+		_fd;                   \
 	})
 
 static inline void freep(void *pointer)

@@ -67,7 +67,7 @@ enum {
 	MIN_INFLIGHT = 4096,
 	MAX_INFLIGHT = 1 << 18,
 	MAX_PATH = 320,
-	MAX_OLDEST = 256, /* devices times operations with requests on their way */
+	MAX_OLDEST = 256,     /* devices times operations with requests on their way */
 	SUSPECT_SECONDS = 60, /* older than this, an entry is checked */
 	SWEEP_SECONDS = 10,
 };
@@ -83,7 +83,7 @@ struct oldest {
 	unsigned operation;
 	uint64_t age;
 	struct row *row; /* stands in until a completion makes a row; or NULL */
-	bool shown; /* by a row that has counters */
+	bool shown;	 /* by a row that has counters */
 };
 
 struct block_own {
@@ -288,8 +288,9 @@ static bool device_is_idle(uint32_t device)
 }
 
 /*
- * One pass over the requests on their way. One whose completion was missed (the probe's run was skipped,
- * the device went away) would look like a hanging disk for ever: what is old on an idle device is freed.
+ * One pass over the requests on their way. One whose completion was missed (the probe's run was
+ * skipped, the device went away) would look like a hanging disk for ever: what is old on an idle
+ * device is freed.
  */
 static void oldest_measure(struct block_own *own, uint64_t monotonic)
 {

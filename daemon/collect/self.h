@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the daemon says of itself, as tables like any other: collectors, losses, programs, the process. */
+/* What the daemon says of itself, as tables like any other: collectors, losses, programs, the
+ * process. */
 #pragma once
 
 #include "../http/server.h"

@@ -75,9 +75,9 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 
 /*
  * The client will send no more. MHD (0.9.75, 1.0.1) asks for edges without EPOLLRDHUP, and takes a
- * short read for the end of what is there: when the last bytes and the end arrive together, it never
- * sees the end, and the connection would stay until its deadline. Ending it here too is another
- * edge. It must come after MHD has read, hence the priority and the one at an answer's end.
+ * short read for the end of what is there: when the last bytes and the end arrive together, it
+ * never sees the end, and the connection would stay until its deadline. Ending it here too is
+ * another edge. It must come after MHD has read, hence the priority and the one at an answer's end.
  */
 static int on_hangup(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {

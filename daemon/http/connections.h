@@ -14,20 +14,20 @@
 enum { CONNECTIONS_MAX = 100 };
 
 struct connection {
-	int fd; /* MHD's; -1 in a slot without connection */
-	bool idle; /* kept alive, and the next request has not begun */
-	bool begun; /* the request's headers are here */
-	bool ended; /* the client sends no more */
-	bool nul; /* the request's address has a %00 */
-	size_t body; /* bytes of the request's body so far */
+	int fd;		   /* MHD's; -1 in a slot without connection */
+	bool idle;	   /* kept alive, and the next request has not begun */
+	bool begun;	   /* the request's headers are here */
+	bool ended;	   /* the client sends no more */
+	bool nul;	   /* the request's address has a %00 */
+	size_t body;	   /* bytes of the request's body so far */
 	uint64_t deadline; /* CLOCK_MONOTONIC, microseconds */
 	sd_event_source *hangup;
 };
 
 struct connections {
 	uint64_t request_usec; /* what each gets for a request, from accept or its first line */
-	uint64_t idle_usec; /* and between requests; both can change at any time */
-	uint64_t cut; /* connections that did not keep to it */
+	uint64_t idle_usec;    /* and between requests; both can change at any time */
+	uint64_t cut;	       /* connections that did not keep to it */
 
 	sd_event *event;
 	sd_event_source *timer; /* enabled while there are connections */

@@ -7,9 +7,9 @@
 #include <strings.h>
 
 /*
- * libdeflate and not zlib, because a whole scrape may cost 0.5 ms: medians for 158 KB of /metrics (998
- * lines) with caches cold were 336 us and 16.8 KB, zlib's at its level 1 601 us and 18.1 KB. Its 200
- * KB of state are kept for no longer than they are used.
+ * libdeflate and not zlib, because a whole scrape may cost 0.5 ms: medians for 158 KB of /metrics
+ * (998 lines) with caches cold were 336 us and 16.8 KB, zlib's at its level 1 601 us and 18.1 KB.
+ * Its 200 KB of state are kept for no longer than they are used.
  */
 enum { LEVEL = 1 };
 

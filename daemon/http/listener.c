@@ -13,7 +13,7 @@
 
 enum {
 	LISTENER_BACKLOG = 128,
-	LISTENER_BATCH = 16, /* connections accepted before others get their turn */
+	LISTENER_BATCH = 16,	       /* connections accepted before others get their turn */
 	LISTENER_PAUSE_USEC = 1000000, /* after an accept that failed for want of something */
 };
 
@@ -142,7 +142,8 @@ static void listener_share(struct listener *listener, bool shared)
 	int on = shared;
 
 	/* Sockets of one user that both say so may overlap. What fails here, bind() tells. Linux
-	 * remembers it for the port: one that asks for it can join until all its sockets are gone. */
+	 * remembers it for the port: one that asks for it can join until all its sockets are gone.
+	 */
 	if (address_port(&listener->address) != 0)
 		(void)setsockopt(listener->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 }

@@ -32,8 +32,8 @@ static int reply_error(struct reply *reply, unsigned status, const char *message
 /* Parameters where none are known would be ignored in silence: say so instead. */
 static int refuse_parameters(const struct request *request, struct reply *reply)
 {
-	return reply_error(reply, 400, "this path takes no parameters",
-			   request->parameters[0].name, NULL, 0);
+	return reply_error(reply, 400, "this path takes no parameters", request->parameters[0].name,
+			   NULL, 0);
 }
 
 static int route_page(struct routes *routes, const struct request *request, struct reply *reply)
@@ -107,8 +107,8 @@ static int reply_table(struct collecting *c, const struct request *request, stru
 	for (unsigned i = 0; i < request->n_parameters; i++) {
 		const struct parameter *parameter = &request->parameters[i];
 
-		if (query_parameter(&query, c->table, parameter->name, parameter->value,
-				    &refused) < 0)
+		if (query_parameter(&query, c->table, parameter->name, parameter->value, &refused) <
+		    0)
 			return reply_error(reply, 400, refused.message, refused.parameter,
 					   refused.allowed, refused.n_allowed);
 	}

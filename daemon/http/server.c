@@ -112,10 +112,10 @@ static void on_accepted(void *userdata, int fd, const struct sockaddr *client, s
 	struct sockaddr_storage address = {};
 
 	/*
-	 * MHD counts connections by address, and MHD 0.9 tells an address' family by its size alone.
-	 * An IPv4 client is the same one on an IPv6 socket. All clients of a unix socket are one
-	 * client, under an address that no other can have: MHD would not count them at all, or take
-	 * the first bytes of a client's own path for an IPv4 address.
+	 * MHD counts connections by address, and MHD 0.9 tells an address' family by its size
+	 * alone. An IPv4 client is the same one on an IPv6 socket. All clients of a unix socket are
+	 * one client, under an address that no other can have: MHD would not count them at all, or
+	 * take the first bytes of a client's own path for an IPv4 address.
 	 */
 	if (client->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr)) {
 		struct sockaddr_in *ipv4 = (struct sockaddr_in *)&address;

@@ -18,9 +18,9 @@ enum server_limits {
 	SERVER_MAX_CONNECTIONS = 100,
 	SERVER_MAX_CONNECTIONS_PER_ADDRESS = 20,
 	SERVER_MAX_HEADER = 16 * 1024, /* bytes: request line, headers, their bookkeeping */
-	SERVER_MAX_PARAMETERS = 32, /* in the query string; more is a 400 */
-	SERVER_MAX_BODY = 64 * 1024, /* bytes of a request's body, read and thrown away */
-	SERVER_MAX_LISTEN = 16, /* addresses */
+	SERVER_MAX_PARAMETERS = 32,    /* in the query string; more is a 400 */
+	SERVER_MAX_BODY = 64 * 1024,   /* bytes of a request's body, read and thrown away */
+	SERVER_MAX_LISTEN = 16,	       /* addresses */
 	/* From accept, or a later request's first line, until its last byte has been sent. */
 	SERVER_REQUEST_SECONDS = 10,
 	SERVER_IDLE_SECONDS = 120, /* a kept-alive connection between requests */
@@ -29,12 +29,12 @@ enum server_limits {
 /* What became of connections: the limits' overflow counters. */
 struct server_counters {
 	uint64_t requests; /* that reached the handler */
-	uint64_t refused; /* connections over a limit */
-	uint64_t cut; /* connections past a deadline, idle ones included */
+	uint64_t refused;  /* connections over a limit */
+	uint64_t cut;	   /* connections past a deadline, idle ones included */
 };
 
 struct parameter {
-	const char *name; /* decoded; "reason!" for ?reason!=X */
+	const char *name;  /* decoded; "reason!" for ?reason!=X */
 	const char *value; /* decoded; "" where there was none */
 };
 
@@ -47,13 +47,14 @@ struct request {
 };
 
 struct reply {
-	unsigned status; /* 200, 400, 404, 503 ... */
+	unsigned status;	  /* 200, 400, 404, 503 ... */
 	const char *content_type; /* a string constant */
-	struct buffer body; /* the server frees it, whatever the handler returns */
-	bool cacheable; /* false: Cache-Control: no-store */
+	struct buffer body;	  /* the server frees it, whatever the handler returns */
+	bool cacheable;		  /* false: Cache-Control: no-store */
 };
 
-/* Fills *reply, which is zeroed. Returns 0, or -errno for a 500; a body that `failed` is one too. */
+/* Fills *reply, which is zeroed. Returns 0, or -errno for a 500; a body that `failed` is one too.
+ */
 typedef int (*server_handler_t)(void *userdata, const struct request *request, struct reply *reply);
 
 struct server;
@@ -62,10 +63,10 @@ struct server;
 int server_new(sd_event *event, server_handler_t handler, void *userdata,
 	       struct server **ret_server);
 /*
- * Makes `addresses` (as in config.h, at most SERVER_MAX_LISTEN, one named twice counts once) the ones
- * listened on: opens the new, closes the gone, leaves the rest and all connections alone. All or
- * nothing: on failure the old set stays, and *ret_reason (the caller's to free, NULL when there was
- * no memory for it) names the address and what would help; for EADDRINUSE that the port is also
+ * Makes `addresses` (as in config.h, at most SERVER_MAX_LISTEN, one named twice counts once) the
+ * ones listened on: opens the new, closes the gone, leaves the rest and all connections alone. All
+ * or nothing: on failure the old set stays, and *ret_reason (the caller's to free, NULL when there
+ * was no memory for it) names the address and what would help; for EADDRINUSE that the port is also
  * cloudflare/ebpf_exporter's and how to see the holder. 0, -errno.
  */
 int server_listen(struct server *server, char *const *addresses, unsigned n, char **ret_reason);

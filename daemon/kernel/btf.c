@@ -116,8 +116,8 @@ static const char *reasons_find(const struct reasons *reasons, uint32_t number)
 	return NULL;
 }
 
-/* Takes the values whose upper half is `subsystem` and that have no name yet. An enum has 32 or, since its
- * mask does not fit an int, 64-bit values, depending on who wrote the BTF. */
+/* Takes the values whose upper half is `subsystem` and that have no name yet. An enum has 32 or,
+ * since its mask does not fit an int, 64-bit values, depending on who wrote the BTF. */
 static int reasons_take(struct reasons *reasons, const struct btf *btf, const struct btf_type *type,
 			uint32_t subsystem)
 {
@@ -168,7 +168,8 @@ void reasons_free(struct reasons *reasons)
 	free(reasons);
 }
 
-/* A subsystem's enum is called something_drop_reason, and its values carry the subsystem's number. */
+/* A subsystem's enum is called something_drop_reason, and its values carry the subsystem's number.
+ */
 static int reasons_search(struct reasons *reasons, const struct btf *btf, unsigned from,
 			  uint32_t subsystem)
 {

@@ -18,22 +18,24 @@ void kernel_btf_freep(struct btf **btf);
 
 /* Arguments that the tracepoint passes to a program, or -ENOENT. */
 int kernel_btf_arguments(const struct btf *btf, const char *tracepoint);
-/* The value of an enumerator, e.g. "rqf_flags" "__RQF_IO_STAT"; enum_name NULL: of any enum. -ENOENT. */
+/* The value of an enumerator, e.g. "rqf_flags" "__RQF_IO_STAT"; enum_name NULL: of any enum.
+ * -ENOENT. */
 int kernel_btf_enumerator(const struct btf *btf, const char *enum_name, const char *name);
 bool kernel_btf_has_function(const struct btf *btf, const char *name);
 
 /* Names of drop reasons. */
 struct reasons;
 
-/* Takes the core reasons from `btf`, which may be NULL. An empty table, where the kernel has none, is no
- * error. */
+/* Takes the core reasons from `btf`, which may be NULL. An empty table, where the kernel has none,
+ * is no error. */
 int reasons_new(const struct btf *btf, struct reasons **ret_reasons);
 void reasons_free(struct reasons *reasons);
 
 /*
- * The name of a reason, SKB_DROP_REASON_ taken off. One of a subsystem is looked for in the kernel's BTF and that
- * of its modules, again at most every ten seconds while it is not found ("now" in nanoseconds), and is
- * "subsys_2:7" as long as that is so. An unknown core reason is "reason_200".
+ * The name of a reason, SKB_DROP_REASON_ taken off. One of a subsystem is looked for in the
+ * kernel's BTF and that of its modules, again at most every ten seconds while it is not found
+ * ("now" in nanoseconds), and is "subsys_2:7" as long as that is so. An unknown core reason is
+ * "reason_200".
  */
 void reasons_name(struct reasons *reasons, uint32_t reason, uint64_t now,
 		  char name[static REASON_NAME_SIZE]);

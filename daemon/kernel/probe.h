@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A probe: the programs of one object, loaded and attached, as plain file descriptors. The object that they came
- * from is freed at once, it holds a hundred times the memory of what is still needed.
+ * A probe: the programs of one object, loaded and attached, as plain file descriptors. The object
+ * that they came from is freed at once, it holds a hundred times the memory of what is still
+ * needed.
  */
 #pragma once
 
@@ -12,7 +13,7 @@ enum { PROBE_MAX_PROGRAMS = 8, PROBE_MAX_MAPS = 4, PROBE_NAME_SIZE = 48 };
 struct bpf_object;
 
 struct probe_program {
-	char name[PROBE_NAME_SIZE];	/* e.g. "drops_kfree_skb" */
+	char name[PROBE_NAME_SIZE]; /* e.g. "drops_kfree_skb" */
 	int fd, link_fd;
 };
 
@@ -28,19 +29,20 @@ struct probe {
 	unsigned n_maps;
 };
 
-/* What the kernel counts of a program. Time and runs stay 0 unless kernel.bpf_stats_enabled is on. */
+/* What the kernel counts of a program. Time and runs stay 0 unless kernel.bpf_stats_enabled is on.
+ */
 struct probe_statistics {
 	uint64_t runs, nanoseconds;
-	uint64_t nested;		/* skipped: it was running on that CPU already (since 5.12) */
+	uint64_t nested; /* skipped: it was running on that CPU already (since 5.12) */
 };
 
 /* Possible CPUs, which is what per-CPU memory is made for. */
 unsigned probe_cpus(void);
 
 /*
- * Loads the object and attaches every program that is set to be loaded. The object stays the caller's, who
- * frees it after success and failure alike. On failure nothing stays attached and *ret_reason (the caller's
- * to free) says what is missing and what to do about it. 0, -errno.
+ * Loads the object and attaches every program that is set to be loaded. The object stays the
+ * caller's, who frees it after success and failure alike. On failure nothing stays attached and
+ * *ret_reason (the caller's to free) says what is missing and what to do about it. 0, -errno.
  */
 int probe_start(struct bpf_object *object, struct probe *ret_probe, char **ret_reason);
 /* Detaches and forgets. An empty probe is fine. */

@@ -30,10 +30,10 @@ struct slots {
 	char *map; /* n_slots slots, written by the probe */
 	struct slot_writer *writers;
 	size_t map_size, writers_size;
-	uint64_t *claims; /* per writer, as of the last look at its slots */
+	uint64_t *claims;  /* per writer, as of the last look at its slots */
 	uint32_t *next_of; /* per slot: index + 1 of the next of its key */
-	bool *taken; /* per slot: belongs to a key */
-	uint64_t *sum; /* scratch, n_values */
+	bool *taken;	   /* per slot: belongs to a key */
+	uint64_t *sum;	   /* scratch, n_values */
 	struct key *buckets[KEY_BUCKETS];
 	struct key *retiring;
 };

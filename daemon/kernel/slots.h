@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The reader of a probe's slots (bpf/slots.h): from memory-mapped counters, per writer, to the rows of a
- * table. It sums, it finds the keys that are new, it retires those that have not moved for long. No
- * system call but for mapping.
+ * The reader of a probe's slots (bpf/slots.h): from memory-mapped counters, per writer, to the rows
+ * of a table. It sums, it finds the keys that are new, it retires those that have not moved for
+ * long. No system call but for mapping.
  *
  * The counters of a slot begin behind its key and stand in the order of the table's values.
  */
@@ -16,9 +16,10 @@
 enum { DESCRIPTION_TEXT = 1024 };
 
 /*
- * What a probe's run has found live it may still add to after the slot is marked. A run is an RCU reader, so
- * membarrier(2) GLOBAL, which is synchronize_rcu(), outlasts it; where that is not to be had (nohz_full),
- * marked slots are left alone for longer than the soft-lockup watchdog lets anything keep a CPU.
+ * What a probe's run has found live it may still add to after the slot is marked. A run is an RCU
+ * reader, so membarrier(2) GLOBAL, which is synchronize_rcu(), outlasts it; where that is not to be
+ * had (nohz_full), marked slots are left alone for longer than the soft-lockup watchdog lets
+ * anything keep a CPU.
  */
 enum { SLOTS_GRACE_SECONDS = 30 };
 
@@ -38,11 +39,11 @@ typedef void (*slots_describe_t)(void *userdata, const void *slot, uint64_t now,
 				 struct description *ret_description);
 
 struct slots_source {
-	int slots_fd, writers_fd;	/* maps, both memory-mappable; not taken over */
+	int slots_fd, writers_fd; /* maps, both memory-mappable; not taken over */
 	unsigned n_writers, slots_per_writer;
-	unsigned slot_size;		/* bytes, a multiple of 8 */
-	unsigned n_values;		/* counters behind the key */
-	unsigned first_seen;		/* offset of a __u64 in the slot, CLOCK_MONOTONIC */
+	unsigned slot_size;  /* bytes, a multiple of 8 */
+	unsigned n_values;   /* counters behind the key */
+	unsigned first_seen; /* offset of a __u64 in the slot, CLOCK_MONOTONIC */
 	slots_describe_t describe;
 	void *userdata;
 };
@@ -54,14 +55,15 @@ int slots_open(const struct slots_source *source, struct table *table, struct sl
 void slots_free(struct slots *slots);
 
 /* Brings the table's rows up to date: `now` in nanoseconds since the epoch, `monotonic` since boot.
- * -ENOMEM: some new keys have no row yet; their counts stay in their slots and come with a later call. */
+ * -ENOMEM: some new keys have no row yet; their counts stay in their slots and come with a later
+ * call. */
 int slots_collect(struct slots *slots, uint64_t now, uint64_t monotonic);
 
 /*
- * Ends the keys that have not moved for `idle` nanoseconds: marks their slots, waits until no run of the
- * probe can hold them, reads them a last time and frees them. To be called after slots_collect(), now
- * and then: when there is something to end it takes an RCU grace period, some tens of milliseconds.
- * Returns how many rows have ended.
+ * Ends the keys that have not moved for `idle` nanoseconds: marks their slots, waits until no run
+ * of the probe can hold them, reads them a last time and frees them. To be called after
+ * slots_collect(), now and then: when there is something to end it takes an RCU grace period, some
+ * tens of milliseconds. Returns how many rows have ended.
  */
 unsigned slots_retire(struct slots *slots, uint64_t monotonic, uint64_t idle);
 

@@ -15,7 +15,7 @@
 static const char kallsyms_path[] = "/proc/kallsyms";
 
 struct symbols {
-	int program; /* -1: the kernel cannot, kallsyms is read instead */
+	int program;			   /* -1: the kernel cannot, kallsyms is read instead */
 	struct symbols_bpf__bss *exchange; /* the program's variables, mapped */
 	bool available;
 };

@@ -15,14 +15,14 @@ static_assert(TABLE_MAX_LABELS <= 32, "a bit for each label");
 /* A line of the answer on its way through sorting. */
 struct entry {
 	struct result_row row;
-	uint64_t key; /* what a sort by value looks at */
+	uint64_t key;	/* what a sort by value looks at */
 	uint32_t index; /* in the table: the last to break a tie */
 };
 
 struct order {
 	const struct table *table;
 	uint32_t labels; /* bit per label that is compared */
-	int label; /* the label to sort by, -1: entry.key */
+	int label;	 /* the label to sort by, -1: entry.key */
 	bool ascending;
 };
 

@@ -3,7 +3,8 @@
  * What a reader asks of a table: filters, grouping, order and length; generic over tables.
  *
  *	LABEL=GLOB		rows whose label matches; given again: or. fnmatch(3) patterns
- *	LABEL!=GLOB		rows whose label matches none of them (the parameter's name is "LABEL!")
+ *	LABEL!=GLOB		rows whose label matches none of them (the parameter's name is
+ *"LABEL!")
  *	by=LABEL,LABEL		sums of the rows that agree in these: counters and histograms are
  *				added, of gauges the greatest
  *	sort=COLUMN or -COLUMN	a counter or gauge: greatest first; a histogram: by its count; a
@@ -11,8 +12,8 @@
  *	top=N			the first N rows; what is left is summed as `other`
  *	format=json, text
  *
- * All filters must hold. A label that equals the pattern byte for byte matches, so that "veth*" finds
- * the group of that name too.
+ * All filters must hold. A label that equals the pattern byte for byte matches, so that "veth*"
+ *finds the group of that name too.
  */
 #pragma once
 
@@ -38,8 +39,8 @@ struct query {
 	enum query_format format;
 	struct filter filters[QUERY_MAX_FILTERS];
 	unsigned n_filters;
-	uint32_t by; /* bit per label column; 0: no grouping */
-	int sort; /* a column; -1: the first value column */
+	uint32_t by;	/* bit per label column; 0: no grouping */
+	int sort;	/* a column; -1: the first value column */
 	bool ascending; /* smallest number first, Z to A */
 	unsigned top;
 	unsigned given; /* bit per parameter that may be given only once */
@@ -62,8 +63,8 @@ struct result {
 	struct result_row *rows;
 	uint32_t n_rows;
 	struct result_row other; /* beyond `top`; n_rows is 0 when there is nothing */
-	uint64_t *totals; /* of all that matched, `retired` not among it */
-	bool filtered; /* then `retired` is no part of the answer */
+	uint64_t *totals;	 /* of all that matched, `retired` not among it */
+	bool filtered;		 /* then `retired` is no part of the answer */
 	void *memory[3];
 };
 

@@ -203,9 +203,10 @@ static void projection_rehash(struct projection *p)
 	struct series **buckets = calloc(n_buckets, sizeof(*buckets));
 
 	if (!buckets)
-		return;			/* longer chains, still right */
+		return; /* longer chains, still right */
 	for (uint32_t i = 0; i < p->n_series; i++) {
-		struct series *series = p->series[i], **at = &buckets[series->hash & (n_buckets - 1)];
+		struct series *series = p->series[i],
+			      **at = &buckets[series->hash & (n_buckets - 1)];
 
 		series->next = *at;
 		*at = series;
@@ -274,7 +275,8 @@ static void projection_remove(struct projection *p, struct series *series)
 	series_free(series);
 }
 
-/* A row that is "other" in every label of a metric belongs to that series, which is always there. */
+/* A row that is "other" in every label of a metric belongs to that series, which is always there.
+ */
 static bool is_other_by_name(const struct projection *p, const struct row *row)
 {
 	for (unsigned i = 0; i < p->n_labels; i++)
@@ -283,7 +285,8 @@ static bool is_other_by_name(const struct projection *p, const struct row *row)
 	return p->n_labels > 0;
 }
 
-/* The series that the row counts in: an old one, a new one within the budget, or NULL for `other`. */
+/* The series that the row counts in: an old one, a new one within the budget, or NULL for `other`.
+ */
 static struct series *projection_join(struct projection *p, const struct table *table,
 				      struct row *row)
 {
@@ -345,8 +348,8 @@ static void add_values(uint64_t *to, const uint64_t *from, unsigned n)
 }
 
 /*
- * Adds what the row has counted in this projection since it joined its series. Gauges stay out: they
- * say what is, not what has been, and go with their row.
+ * Adds what the row has counted in this projection since it joined its series. Gauges stay out:
+ * they say what is, not what has been, and go with their row.
  */
 static void carry(const struct table *table, const struct projection *p, const struct row *row,
 		  uint64_t *to)
@@ -407,7 +410,7 @@ static void row_promote(struct table *table, struct row *row, unsigned index)
 	if (!row->base) {
 		row->base = calloc(table->n_values, sizeof(*row->base));
 		if (!row->base)
-			return;		/* without memory it stays where it is */
+			return; /* without memory it stays where it is */
 	}
 	series = projection_join(p, table, row);
 	if (!series)

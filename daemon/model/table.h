@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The table: the one model of everything that dropscope counts. A collector declares its columns
- * once and fills rows; JSON, text and Prometheus are derived from the columns and know nothing else.
+ * once and fills rows; JSON, text and Prometheus are derived from the columns and know nothing
+ *else.
  *
  *	rows		every distinct set of labels, details included
  *	series		rows projected to the labels of a metric, summed: what Prometheus sees
@@ -9,8 +10,8 @@
  *	retired		what rows (and series) that have ended had counted
  *	losses		events that the probe saw and could not put into a row, by cause
  *
- * At any time, for each counter: rows + retired rows = series + other + retired series, and with the
- * losses it is everything that the probe saw.
+ * At any time, for each counter: rows + retired rows = series + other + retired series, and with
+ *the losses it is everything that the probe saw.
  */
 #pragma once
 
@@ -18,46 +19,46 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct histogram_scale;			/* bpf/histogram.h */
+struct histogram_scale; /* bpf/histogram.h */
 
 enum table_limits {
 	TABLE_MAX_LABELS = 16,
-	TABLE_MAX_VALUES = 16,		/* value columns */
-	TABLE_MAX_PROJECTIONS = 4,	/* distinct label sets among a table's metrics */
+	TABLE_MAX_VALUES = 16,	   /* value columns */
+	TABLE_MAX_PROJECTIONS = 4, /* distinct label sets among a table's metrics */
 	TABLE_MAX_LOSSES = 8,
-	TABLE_MAX_LABEL_BYTES = 255,	/* longer label values are cut */
+	TABLE_MAX_LABEL_BYTES = 255, /* longer label values are cut */
 };
 
 enum column_kind {
 	COLUMN_LABEL,
-	COLUMN_COUNTER,			/* 1 value, summed */
-	COLUMN_GAUGE,			/* 1 value, the greatest */
-	COLUMN_HISTOGRAM,		/* 1 + buckets values: sum, then the buckets' counts */
+	COLUMN_COUNTER,	  /* 1 value, summed */
+	COLUMN_GAUGE,	  /* 1 value, the greatest */
+	COLUMN_HISTOGRAM, /* 1 + buckets values: sum, then the buckets' counts */
 };
 
 enum unit {
 	UNIT_NONE,
 	UNIT_BYTES,
-	UNIT_SECONDS,			/* held in nanoseconds, shown in seconds */
+	UNIT_SECONDS, /* held in nanoseconds, shown in seconds */
 };
 
 /* One column. Labels come first; value columns with the same `by` stand side by side. */
 struct column {
-	const char *name;		/* the field in JSON, the parameter in a query */
+	const char *name; /* the field in JSON, the parameter in a query */
 	enum column_kind kind;
 	enum unit unit;
-	bool detail;			/* a label that is no part of a Prometheus series */
-	bool number;			/* a label that JSON shows as a number; "" is null */
-	const char *metric;		/* values: metric name, without _total; NULL: not exported */
-	const char *by;			/* values: "device,cause", its metric's labels; NULL: all */
+	bool detail;	    /* a label that is no part of a Prometheus series */
+	bool number;	    /* a label that JSON shows as a number; "" is null */
+	const char *metric; /* values: metric name, without _total; NULL: not exported */
+	const char *by;	    /* values: "device,cause", its metric's labels; NULL: all */
 	const char *help;
 	const struct histogram_scale *scale;
 };
 
 struct label {
-	const char *text;		/* valid UTF-8, NUL-terminated */
-	uint16_t size;			/* without the NUL */
-	bool plain;			/* holds nothing that any output format must escape */
+	const char *text; /* valid UTF-8, NUL-terminated */
+	uint16_t size;	  /* without the NUL */
+	bool plain;	  /* holds nothing that any output format must escape */
 };
 
 struct table;
@@ -65,53 +66,53 @@ struct series;
 
 /* Times are nanoseconds since the epoch. */
 struct row {
-	struct series *series[TABLE_MAX_PROJECTIONS];	/* NULL: counted in `other` */
-	uint64_t *base;			/* values that were counted elsewhere before; NULL: none */
+	struct series *series[TABLE_MAX_PROJECTIONS]; /* NULL: counted in `other` */
+	uint64_t *base; /* values that were counted elsewhere before; NULL: none */
 	uint64_t first_seen, last_seen;
-	uint32_t index;			/* in the table's rows */
-	struct label *labels;		/* one per label column */
-	uint64_t *values;		/* table_values() of them; the collector writes them */
+	uint32_t index;	      /* in the table's rows */
+	struct label *labels; /* one per label column */
+	uint64_t *values;     /* table_values() of them; the collector writes them */
 };
 
 struct series {
-	struct series *next;		/* in its hash bucket */
+	struct series *next; /* in its hash bucket */
 	uint64_t hash;
 	uint32_t index, n_rows;
-	struct label *labels;		/* one per label of the projection */
-	uint64_t *values;		/* sums of the projection's values; made by table_sum() */
-	uint64_t *carried;		/* what retired rows had counted */
+	struct label *labels; /* one per label of the projection */
+	uint64_t *values;     /* sums of the projection's values; made by table_sum() */
+	uint64_t *carried;    /* what retired rows had counted */
 };
 
 /* The metrics that share one set of labels. */
 struct projection {
-	uint8_t labels[TABLE_MAX_LABELS], n_labels;	/* indices of columns */
-	unsigned first_column, n_columns;		/* the value columns */
+	uint8_t labels[TABLE_MAX_LABELS], n_labels; /* indices of columns */
+	unsigned first_column, n_columns;	    /* the value columns */
 	unsigned first_value, n_values;
 	struct series **series;
 	uint32_t n_series, capacity;
 	struct series **buckets;
 	uint32_t n_buckets;
-	struct series other;		/* all labels "other" */
-	uint64_t *retired;		/* what series that have ended had: n_values */
+	struct series other; /* all labels "other" */
+	uint64_t *retired;   /* what series that have ended had: n_values */
 };
 
 struct loss {
-	const char *cause;		/* a string constant: map_full, nested, ... */
+	const char *cause; /* a string constant: map_full, nested, ... */
 	uint64_t events;
 };
 
 struct table {
-	const char *name;		/* "drops": the path and the JSON field */
+	const char *name; /* "drops": the path and the JSON field */
 	const struct column *columns;
 	unsigned n_columns, n_labels, n_values;
-	unsigned value_of[TABLE_MAX_LABELS + TABLE_MAX_VALUES];	/* column -> its first value */
+	unsigned value_of[TABLE_MAX_LABELS + TABLE_MAX_VALUES]; /* column -> its first value */
 	struct row **rows;
 	uint32_t n_rows, row_capacity;
 	struct projection projections[TABLE_MAX_PROJECTIONS];
 	unsigned n_projections;
-	unsigned budget;		/* series per projection, `other` not counted */
-	bool fixed;			/* its rows are known beforehand: /metrics shows no `other` */
-	uint64_t *retired;		/* what retired rows had: n_values; gauges stay 0 */
+	unsigned budget;   /* series per projection, `other` not counted */
+	bool fixed;	   /* its rows are known beforehand: /metrics shows no `other` */
+	uint64_t *retired; /* what retired rows had: n_values; gauges stay 0 */
 	struct loss losses[TABLE_MAX_LOSSES];
 	unsigned n_losses;
 	uint64_t counting_since;
@@ -133,8 +134,9 @@ int table_column(const struct table *table, const char *name);
 
 /*
  * Adds a row of zeros. `labels` holds one string per label column (NULL is ""); they are copied,
- * cut at TABLE_MAX_LABEL_BYTES, invalid UTF-8 replaced. A row with the same labels may exist: both are shown
- * and summed. The row belongs to the table and stays where it is until it is retired. 0, -ENOMEM.
+ * cut at TABLE_MAX_LABEL_BYTES, invalid UTF-8 replaced. A row with the same labels may exist: both
+ * are shown and summed. The row belongs to the table and stays where it is until it is retired. 0,
+ * -ENOMEM.
  */
 int table_add(struct table *table, const char *const *labels, uint64_t now, struct row **ret_row);
 

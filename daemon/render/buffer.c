@@ -5,7 +5,7 @@
 
 enum {
 	BUFFER_FIRST = 1024, /* bytes: an answer's smallest allocation */
-	U64_DIGITS = 20, /* 18446744073709551615 */
+	U64_DIGITS = 20,     /* 18446744073709551615 */
 	NANOSECOND_DIGITS = 9,
 	NANOSECONDS = 1000000000,
 };

@@ -11,14 +11,14 @@
 /* What a sample's name is made of, and the labels of the series that it is of. */
 struct sample {
 	const struct column *column;
-	const char *suffix;		/* "_total", "_bucket", ... */
+	const char *suffix; /* "_total", "_bucket", ... */
 	const struct table *table;
 	const struct projection *projection;
 	const struct series *series;
 };
 
 static const struct format {
-	const char *type;		/* in an Accept header */
+	const char *type; /* in an Accept header */
 	const char *content_type;
 } formats[] = {
 	[PROMETHEUS_TEXT] = { "text/plain", "text/plain; version=0.0.4; charset=utf-8" },
@@ -178,7 +178,8 @@ static void render_histogram(struct buffer *b, struct sample *s, const uint64_t 
 		cumulative += counts[i];
 		if (i % HISTOGRAM_SUB)
 			continue;
-		render_name(b, s, bound, render_bound(scale->first + (int)(i / HISTOGRAM_SUB), bound));
+		render_name(b, s, bound,
+			    render_bound(scale->first + (int)(i / HISTOGRAM_SUB), bound));
 		buffer_u64(b, cumulative);
 		buffer_char(b, '\n');
 	}
@@ -210,8 +211,9 @@ static void render_series(void *userdata, const struct table *table, const struc
 {
 	const uint64_t *values =
 		&series->values[table->value_of[column - table->columns] - p->first_value];
-	struct sample sample = { .column = column, .table = table, .projection = p,
-				 .series = series };
+	struct sample sample = {
+		.column = column, .table = table, .projection = p, .series = series
+	};
 	struct buffer *b = userdata;
 
 	if (column->kind == COLUMN_HISTOGRAM) {

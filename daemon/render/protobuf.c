@@ -14,14 +14,19 @@ enum { NUMBER_VALUE = 1 };
 enum { BUCKET_COUNT = 1, BUCKET_BOUND = 2 };
 enum { SPAN_OFFSET = 1, SPAN_LENGTH = 2 };
 enum {
-	HISTOGRAM_COUNT = 1, HISTOGRAM_SUM = 2, HISTOGRAM_BUCKET_FIELD = 3, HISTOGRAM_SCHEMA = 5,
-	HISTOGRAM_ZERO_THRESHOLD = 6, HISTOGRAM_ZERO_COUNT = 7, HISTOGRAM_SPAN = 12,
+	HISTOGRAM_COUNT = 1,
+	HISTOGRAM_SUM = 2,
+	HISTOGRAM_BUCKET_FIELD = 3,
+	HISTOGRAM_SCHEMA = 5,
+	HISTOGRAM_ZERO_THRESHOLD = 6,
+	HISTOGRAM_ZERO_COUNT = 7,
+	HISTOGRAM_SPAN = 12,
 	HISTOGRAM_DELTA = 13,
 };
 
 enum { WIRE_VARINT = 0, WIRE_DOUBLE = 1, WIRE_BYTES = 2 };
 
-enum { SCHEMA = 2 };			/* HISTOGRAM_SUB = 2^SCHEMA buckets per power of two */
+enum { SCHEMA = 2 }; /* HISTOGRAM_SUB = 2^SCHEMA buckets per power of two */
 _Static_assert(HISTOGRAM_SUB == 1 << SCHEMA, "the kernel's buckets are a native schema's");
 
 static void put_varint(struct buffer *b, uint64_t value)
@@ -105,9 +110,9 @@ static void put_classic_buckets(struct buffer *b, struct buffer *scratch,
 }
 
 /*
- * Bucket i of ours, bound(i - 1) < v <= bound(i), has the native index 4 * first + i. The first one, which
- * holds all that is small, is the zero bucket; what lies beyond the last bound is given to the
- * next bucket. One span from the first that holds something to the last.
+ * Bucket i of ours, bound(i - 1) < v <= bound(i), has the native index 4 * first + i. The first
+ * one, which holds all that is small, is the zero bucket; what lies beyond the last bound is given
+ * to the next bucket. One span from the first that holds something to the last.
  */
 static void put_native_buckets(struct buffer *b, struct buffer *scratch,
 			       const struct histogram_scale *scale, const uint64_t *counts)

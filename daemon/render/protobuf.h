@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Prometheus' protocol buffers: io.prometheus.client.MetricFamily, each preceded by its length. Here a
- * histogram keeps the resolution of the kernel's buckets, as a native histogram of schema 2, next to its
- * classic buckets. Source: prometheus/client_model, io/prometheus/client/metrics.proto.
+ * Prometheus' protocol buffers: io.prometheus.client.MetricFamily, each preceded by its length.
+ * Here a histogram keeps the resolution of the kernel's buckets, as a native histogram of schema 2,
+ * next to its classic buckets. Source: prometheus/client_model, io/prometheus/client/metrics.proto.
  */
 #pragma once
 

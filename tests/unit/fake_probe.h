@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <bpf/bpf_helpers.h>
 #include <cmocka.h>
 
 /* A map, as bpf_map_lookup_elem() sees it. */
@@ -30,17 +29,18 @@ static inline void *fake_lookup(const struct fake_map *map, const __u32 *index)
 	return *index < map->n ? map->data + (size_t)*index * map->size : NULL;
 }
 
+/* In the place of bpf_helpers.h, which clashes with libbpf.h. */
+#define __BPF_HELPERS__
 #define __bpf__
 #define bpf_map_lookup_elem fake_lookup
+#define barrier() asm volatile("" ::: "memory")
 #ifdef __x86_64__
 #define __TARGET_ARCH_x86
 #endif
 #include "bpf/slots.h"
 #undef bpf_map_lookup_elem
 #undef __bpf__
-/* bpf_helpers.h has one of its own, which is no constant expression. */
-#undef offsetof
-#define offsetof(type, member) __builtin_offsetof(type, member)
+#undef __BPF_HELPERS__
 
 struct fake_slot {
 	struct slot_key key;

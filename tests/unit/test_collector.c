@@ -249,7 +249,7 @@ static void retiring(void **state)
 	collecting_retire(c, 3600000000000);
 	assert_int_equal(c->table->n_rows, 2);
 	assert_null(c->table->rows[1]->series[0]);
-	/* What moved last, and that alone, has moved since: as long ago as the collection itself. */
+	/* On a slow machine the second row may have stood still for as long as the first. */
 	collecting_retire(c, 19000000);
 	assert_in_range(c->table->n_rows, 0, 1);
 	assert_int_equal(c->table->retired[1] + (c->table->n_rows ? 5 : 0), 105);

@@ -22,8 +22,8 @@ enum { KEY, SECOND, N_WRITERS = 3 };
 
 #define NOW 1795230765678901234ULL
 #define START 5000000000000ULL /* monotonic: an hour and some after boot */
-#define SECONDS 1000000000ULL
-#define IDLE (3600 * SECONDS)
+#define SEC 1000000000ULL
+#define IDLE (3600 * SEC)
 
 static const struct column columns[] = {
 	[KEY] = { .name = "key" },
@@ -174,21 +174,21 @@ static void an_event_makes_a_row(void **state)
 	const struct row *row;
 
 	count(fixture, 0, 7, 100);
-	collect(fixture, 3 * SECONDS);
+	collect(fixture, 3 * SEC);
 	assert_int_equal(fixture->table->n_rows, 1);
 	assert_row(fixture, 7, 1, 100);
 	row = find(fixture, 7);
 	assert_string_equal(row->labels[SECOND].text, "1");
 	/* When it happened, not when it was read. */
 	assert_int_equal(row->first_seen, NOW);
-	assert_int_equal(row->last_seen, NOW + 3 * SECONDS);
+	assert_int_equal(row->last_seen, NOW + 3 * SEC);
 	count(fixture, 0, 7, 20);
-	collect(fixture, 4 * SECONDS);
+	collect(fixture, 4 * SEC);
 	assert_row(fixture, 7, 2, 120);
-	assert_int_equal(row->last_seen, NOW + 4 * SECONDS);
-	collect(fixture, 5 * SECONDS);
+	assert_int_equal(row->last_seen, NOW + 4 * SEC);
+	collect(fixture, 5 * SEC);
 	assert_int_equal(row->first_seen, NOW);
-	assert_int_equal(row->last_seen, NOW + 4 * SECONDS);
+	assert_int_equal(row->last_seen, NOW + 4 * SEC);
 	assert_int_equal(fixture->described, 1);
 }
 
@@ -214,7 +214,7 @@ static void gauges_are_left_alone(void **state)
 	collect(fixture, 0);
 	find(fixture, 7)->values[AGE] = 42;
 	count(fixture, 0, 7, 100);
-	collect(fixture, SECONDS);
+	collect(fixture, SEC);
 	assert_int_equal(find(fixture, 7)->values[AGE], 42);
 }
 
@@ -276,7 +276,7 @@ static void writers_are_summed(void **state)
 	count(fixture, 1, 7, 20);
 	count(fixture, 2, 7, 300);
 	count(fixture, 2, 8, 4000);
-	collect(fixture, SECONDS);
+	collect(fixture, SEC);
 	assert_int_equal(fixture->table->n_rows, 2);
 	assert_row(fixture, 7, 3, 321);
 	assert_row(fixture, 8, 1, 4000);
@@ -293,7 +293,7 @@ static void retiring(void **state)
 	count(fixture, 0, 8, 300);
 	collect(fixture, 0);
 	count(fixture, 0, 8, 4000);
-	collect(fixture, SECONDS);
+	collect(fixture, SEC);
 	assert_int_equal(slots_retire(fixture->slots, START + IDLE - 1, IDLE), 0);
 	assert_int_equal(slots_retire(fixture->slots, START + IDLE, IDLE), 1);
 	assert_null(find(fixture, 7));
@@ -353,7 +353,7 @@ static void a_key_comes_back(void **state)
 	collect(fixture, 0);
 	assert_int_equal(slots_retire(fixture->slots, START + IDLE, IDLE), 1);
 	assert_true(fake_count(&fixture->probe, 0, &key, 5, START + 2 * IDLE));
-	collect(fixture, 2 * IDLE + SECONDS);
+	collect(fixture, 2 * IDLE + SEC);
 	assert_row(fixture, 7, 1, 5);
 	assert_int_equal(find(fixture, 7)->first_seen, NOW + 2 * IDLE);
 	assert_int_equal(fixture->described, 2);
@@ -370,7 +370,7 @@ static void two_slots_of_one_key(void **state)
 	count(fixture, 0, second, 20);
 	collect(fixture, 0);
 	count(fixture, 0, second, 20);
-	collect(fixture, SECONDS);
+	collect(fixture, SEC);
 	assert_int_equal(slots_retire(fixture->slots, START + IDLE, IDLE), 1);
 	assert_null(find(fixture, 7));
 	count(fixture, 0, second, 300);
@@ -480,7 +480,7 @@ enum { CHILD_CANNOT = 200 };
 static void retire_by_time(struct fixture *fixture)
 {
 	struct slot_key key = fake_key(7, 1);
-	uint64_t grace = SLOTS_GRACE_SECONDS * SECONDS, end = START + IDLE;
+	uint64_t grace = SLOTS_GRACE_SECONDS * SEC, end = START + IDLE;
 	struct fake_slot *held;
 	const struct row *row;
 
@@ -497,7 +497,7 @@ static void retire_by_time(struct fixture *fixture)
 	/* The next run of that program passes the marked slot by. */
 	expect(fake_count(&fixture->probe, 0, &key, 300, end));
 	expect(held->packets == 2);
-	expect(slots_collect(fixture->slots, NOW + IDLE, end + SECONDS) == 0);
+	expect(slots_collect(fixture->slots, NOW + IDLE, end + SEC) == 0);
 	expect(fixture->table->n_rows == 2);
 	expect(row->values[0] == 2 && row->values[1] == 21);
 	expect(row->last_seen == NOW + IDLE);
