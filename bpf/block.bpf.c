@@ -163,8 +163,7 @@ static __always_inline bool creation_is_stamped(const struct request *rq)
 static __always_inline const struct request *request_argument(const __u64 *ctx)
 {
 	if (has_queue_argument) {
-		barrier(); /* or the compiler computes the index, and a context's must be constant
-			    */
+		barrier(); /* or the compiler computes the index, and a context's must be constant */
 		return (const void *)ctx[1];
 	}
 	return (const void *)ctx[0];
@@ -321,7 +320,7 @@ int block_rq_complete(__u64 *ctx)
 		if (entry)
 			inflight_leave(entry);
 		/* An empty request was the envelope of a flush, which is counted in its own right.
-		 */
+		 * */
 		return length ? block_unmatched(bpf_get_smp_processor_id()) : 0;
 	}
 	now = bpf_ktime_get_ns();

@@ -24,8 +24,9 @@
 /*
  * What kind of packet, in one word of a key:
  *	bits 0-15	ethertype, host order; behind VLAN tags, the inner one
- *	bits 16-23	IP protocol, or that behind the IPv6 extension headers; 0 when it cannot be
- *read bits 24-31	enum link_protocol, for what an ethertype cannot tell bits 32-39	AF_*
+ *	bits 16-23	IP protocol, or that behind the IPv6 extension headers; 0 when it cannot be read
+ *	bits 24-31	enum link_protocol, for what an ethertype cannot tell
+ *	bits 32-39	AF_*
  */
 #define KIND(ethertype, protocol, link, family) \
 	((__u64)(ethertype) | (__u64)(protocol) << 16 | (__u64)(link) << 24 | (__u64)(family) << 32)
@@ -88,7 +89,7 @@ static __always_inline __u32 packet_owner_family(const struct sk_buff *skb)
 }
 
 /* Everything but plain IP: VLAN tags in the data, extension headers, LLC, packets of no ethertype.
- */
+ * */
 static __noinline __u64 packet_kind_slow(const struct sk_buff *skb)
 {
 	__u32 offset = skb->network_header, ethertype = bpf_ntohs(skb->protocol), mac;

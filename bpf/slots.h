@@ -4,19 +4,19 @@
  *
  * Each writer, which is one program on one CPU, has a power of two of slots of its own; a key's
  * place is its hash, and if that slot is another's, one of the next SLOT_PROBES - 1. Keys are
- *compared in place. A tracepoint program cannot run again on a CPU on which it is running (the
- *kernel skips the inner run and counts it in recursion_misses), so that a slot has one writer and a
- *plain add is exact.
+ * compared in place. A tracepoint program cannot run again on a CPU on which it is running (the
+ * kernel skips the inner run and counts it in recursion_misses), so that a slot has one writer and
+ * a plain add is exact.
  *
  * word[0] of the key is the slot's state:
  *
  *	0			free: counters are zero
- *	SLOT_LIVE set		in use; the probe claims free slots, writes word[0] last; the other
- *bits of it are never all 0 SLOT_LIVE clear, not 0	retired: user space has marked it; the probe
- *passes it by
+ *	SLOT_LIVE set		in use; the probe claims free slots, writes word[0] last; the other bits
+ *				of it are never all 0
+ *	SLOT_LIVE clear, not 0	retired: user space has marked it; the probe passes it by
  *
  * User space only ever takes a slot from live to retired to free, the probe only from free to live.
- *User space reads a retired slot after a grace period longer than any run that had found it live.
+ * User space reads a retired slot after a grace period longer than any run that had found it live.
  * Because a freed slot may stand in front of a live one of the same key, a key may come to have two
  * slots: they are summed.
  */

@@ -9,8 +9,8 @@
  *	[series]	budget		1 to 100000: label sets per metric before `other`
  *			retire-after	a duration from 1s to 365d ("90s", "15m", "6h", "7d")
  *	[drops]		slots		a power of two, 64 to 65536: kernel slots per CPU
- *	[devices]	group		patterns, separated by spaces: PATTERN or LABEL=PATTERN
- *(fnmatch(3)); may be empty
+ *	[devices]	group		patterns, separated by spaces: PATTERN or LABEL=PATTERN (fnmatch(3));
+ *					may be empty
  *
  * An address is PORT, HOST:PORT, [IPV6]:PORT, *:PORT (all addresses) or a unix socket's absolute
  * path; HOST is a numeric IPv4 address or "localhost". PORT alone, *:PORT and [::]:PORT all mean

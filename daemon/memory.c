@@ -10,7 +10,7 @@
 #include "util.h"
 
 /* One entry of /proc/self/smaps: a line of address, permissions and path, then lines "Name: N kB".
- */
+ * */
 struct mapping {
 	uintptr_t start, end;
 	bool file, writable;

@@ -84,7 +84,7 @@ bool collector_enabled(const struct collector *collector, const struct config *c
 /* Brings the table up to date. Does nothing for one that is down. */
 void collecting_collect(struct collecting *c);
 /* Ends rows that have not moved for `idle` nanoseconds, and gives room to those that wait for it.
- */
+ * */
 void collecting_retire(struct collecting *c, uint64_t idle);
 
 /* Names a tracepoint that the kernel lacks, as a reason. Returns -ENOENT. */

@@ -143,7 +143,7 @@ static void listener_share(struct listener *listener, bool shared)
 
 	/* Sockets of one user that both say so may overlap. What fails here, bind() tells. Linux
 	 * remembers it for the port: one that asks for it can join until all its sockets are gone.
-	 */
+	 * */
 	if (address_port(&listener->address) != 0)
 		(void)setsockopt(listener->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 }

@@ -169,7 +169,7 @@ void reasons_free(struct reasons *reasons)
 }
 
 /* A subsystem's enum is called something_drop_reason, and its values carry the subsystem's number.
- */
+ * */
 static int reasons_search(struct reasons *reasons, const struct btf *btf, unsigned from,
 			  uint32_t subsystem)
 {

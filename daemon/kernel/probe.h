@@ -30,7 +30,7 @@ struct probe {
 };
 
 /* What the kernel counts of a program. Time and runs stay 0 unless kernel.bpf_stats_enabled is on.
- */
+ * */
 struct probe_statistics {
 	uint64_t runs, nanoseconds;
 	uint64_t nested; /* skipped: it was running on that CPU already (since 5.12) */

@@ -13,9 +13,9 @@
 enum { SYMBOL_NAME_SIZE = 192, SYMBOL_MODULE_SIZE = 64 };
 
 struct symbol {
-	char name[SYMBOL_NAME_SIZE]; /* without .constprop.0 and the like; "0xffff..." when unknown
-				      */
-	char raw[SYMBOL_NAME_SIZE];  /* as the kernel calls it */
+	char name
+		[SYMBOL_NAME_SIZE]; /* without .constprop.0 and the like; "0xffff..." when unknown */
+	char raw[SYMBOL_NAME_SIZE];	 /* as the kernel calls it */
 	char module[SYMBOL_MODULE_SIZE]; /* "kernel" for the kernel itself; "" when unknown */
 	uint64_t offset, size;		 /* of the return address in it; 0 when unknown */
 	bool known;
@@ -38,5 +38,5 @@ void symbols_resolve(struct symbols *symbols, uint64_t address, struct symbol *r
 bool symbol_parse(const char *text, struct symbol *ret_symbol);
 void symbol_strip(char *name);
 /* The second way: searches a file in the format of /proc/kallsyms. 0, -ENOENT, -EPERM (all zeros).
- */
+ * */
 int symbols_search(const char *path, uint64_t address, struct symbol *ret_symbol);

@@ -16,9 +16,9 @@ struct histogram_scale {
 extern const struct histogram_scale histogram_seconds, histogram_bytes;
 
 /*
- * A histogram column's values: the sum, then bounds + 1 counts. Both functions take the whole.
- * The quantile (0 to 1) is interpolated linearly between the bounds of its bucket, in the values'
- * own unit; 0 when nothing was counted, and the last bound for what lies beyond it.
+ * A histogram column's values: the sum, then bounds + 1 counts. Both functions take the whole. The
+ * quantile (0 to 1) is interpolated linearly between the bounds of its bucket, in the values' own
+ * unit; 0 when nothing was counted, and the last bound for what lies beyond it.
  */
 uint64_t histogram_count(const struct histogram_scale *scale, const uint64_t *values);
 uint64_t histogram_quantile(const struct histogram_scale *scale, const uint64_t *values,

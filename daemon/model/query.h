@@ -3,8 +3,7 @@
  * What a reader asks of a table: filters, grouping, order and length; generic over tables.
  *
  *	LABEL=GLOB		rows whose label matches; given again: or. fnmatch(3) patterns
- *	LABEL!=GLOB		rows whose label matches none of them (the parameter's name is
- *"LABEL!")
+ *	LABEL!=GLOB		rows whose label matches none of them (the parameter's name is "LABEL!")
  *	by=LABEL,LABEL		sums of the rows that agree in these: counters and histograms are
  *				added, of gauges the greatest
  *	sort=COLUMN or -COLUMN	a counter or gauge: greatest first; a histogram: by its count; a
@@ -13,7 +12,7 @@
  *	format=json, text
  *
  * All filters must hold. A label that equals the pattern byte for byte matches, so that "veth*"
- *finds the group of that name too.
+ * finds the group of that name too.
  */
 #pragma once
 

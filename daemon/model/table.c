@@ -276,7 +276,7 @@ static void projection_remove(struct projection *p, struct series *series)
 }
 
 /* A row that is "other" in every label of a metric belongs to that series, which is always there.
- */
+ * */
 static bool is_other_by_name(const struct projection *p, const struct row *row)
 {
 	for (unsigned i = 0; i < p->n_labels; i++)
@@ -286,7 +286,7 @@ static bool is_other_by_name(const struct projection *p, const struct row *row)
 }
 
 /* The series that the row counts in: an old one, a new one within the budget, or NULL for `other`.
- */
+ * */
 static struct series *projection_join(struct projection *p, const struct table *table,
 				      struct row *row)
 {

@@ -2,7 +2,7 @@
 /*
  * The table: the one model of everything that dropscope counts. A collector declares its columns
  * once and fills rows; JSON, text and Prometheus are derived from the columns and know nothing
- *else.
+ * else.
  *
  *	rows		every distinct set of labels, details included
  *	series		rows projected to the labels of a metric, summed: what Prometheus sees
@@ -11,7 +11,7 @@
  *	losses		events that the probe saw and could not put into a row, by cause
  *
  * At any time, for each counter: rows + retired rows = series + other + retired series, and with
- *the losses it is everything that the probe saw.
+ * the losses it is everything that the probe saw.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Tables as JSON. Counters are exact 64-bit integers, seconds exact decimals, times RFC 3339 UTC.
- */
+ * */
 #pragma once
 
 #include "../model/query.h"
@@ -9,9 +9,10 @@
 /*
  * Appends the whole answer, indented, with a newline at its end:
  *
- *	{ "schema_version": 1, "table": "drops", "host": "...", "time": "...", "counting_since":
- *"...", "rows": [ {labels, values, "first_seen", "last_seen"} ], "other": {"rows": N, values},
- *"retired": {values} (only unfiltered), "lost": {cause: N}, "totals": {values} }
+ *	{ "schema_version": 1, "table": "drops", "host": "...", "time": "...", "counting_since": "...",
+ *	  "rows": [ {labels, values, "first_seen", "last_seen"} ],
+ *	  "other": {"rows": N, values}, "retired": {values} (only unfiltered), "lost": {cause: N},
+ *	  "totals": {values} }
  *
  * A number label that is "" is null, and so is a time that is not known. A histogram is {"count",
  * "sum", "p50", "p90", "p99", "buckets": [[le, count], ...]}: only buckets that hold something, not

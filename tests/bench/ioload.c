@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * ioload DEVICE COUNT [DEPTH]: COUNT reads of 4 KiB from a block device, past the page cache, DEPTH
- * (default 1) of them at once. They are scattered so that no two are merged: each is a request of its
- * own. One thread, pinned. Prints the time and how long a read took, on average.
+ * (default 1) of them at once. They are scattered so that no two are merged: each is a request of
+ * its own. One thread, pinned. Prints the time and how long a read took, on average.
  */
 #include <fcntl.h>
 #include <linux/aio_abi.h>

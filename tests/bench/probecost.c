@@ -4,14 +4,14 @@
  *
  * What every BPF program on this machine costs per event while COMMAND makes the load: average run
  * time from the kernel's own statistics, less that of an empty program on the same tracepoint in
- * the same round (or the mean of all empty ones, where a program is not on one of theirs). Works
- * on any program that is loaded, whoever loaded it. With -b, two plain per-CPU hash counters
- * run beside them: reference_*.
+ * the same round (or the mean of all empty ones, where a program is not on one of theirs). Works on
+ * any program that is loaded, whoever loaded it. With -b, two plain per-CPU hash counters run
+ * beside them: reference_*.
  *
- * Prints, per program, the median over the rounds: runs a round, average ns, net ns, smallest
- * and largest net ns, and runs that the kernel skipped (recursion_misses). Programs that did not run
- * 50 times in every round are left out. What COMMAND prints goes to standard error.
- * Needs root. Exit status: 0, or 1 with the reason on standard error.
+ * Prints, per program, the median over the rounds: runs a round, average ns, net ns, smallest and
+ * largest net ns, and runs that the kernel skipped (recursion_misses). Programs that did not run 50
+ * times in every round are left out. What COMMAND prints goes to standard error. Needs root. Exit
+ * status: 0, or 1 with the reason on standard error.
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -149,8 +149,8 @@ static bool is_empty(const struct program *p)
 	return strncmp(p->name, "empty_", 6) == 0;
 }
 
-/* What an empty program cost in a round: the mean of those on a tracepoint, or with 0 of all. Negative
- * when there was none. */
+/* What an empty program cost in a round: the mean of those on a tracepoint, or with 0 of all.
+ * Negative when there was none. */
 static double empty_cost(const struct table *table, __u32 attached, int round, int rounds)
 {
 	double sum = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What counting costs by the usual means, a plain per-CPU hash map: the keys of the drops and receive
- * probes, read by the same code, and the same counters, so that in one run on one machine the
- * difference is that of the map. (Only a drop's socket is not asked for its namespace: the device
- * is enough.) Part of empty.bpf.c, so that both are one object.
+ * What counting costs by the usual means, a plain per-CPU hash map: the keys of the drops and
+ * receive probes, read by the same code, and the same counters, so that in one run on one machine
+ * the difference is that of the map. (Only a drop's socket is not asked for its namespace: the
+ * device is enough.) Part of empty.bpf.c, so that both are one object.
  */
 #pragma once
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * retransmit COUNT [PERCENT]: sends data over TCP connections on 127.0.0.1 until COUNT segments have
- * been sent again. The receiving sockets have a filter that drops PERCENT (default 5) of the segments at
- * random, so that loss is found by all the means that TCP has: duplicate ACKs, loss probes, timeouts.
- * One thread, pinned. Prints how many there were, and the time.
+ * retransmit COUNT [PERCENT]: sends data over TCP connections on 127.0.0.1 until COUNT segments
+ * have been sent again. The receiving sockets have a filter that drops PERCENT (default 5) of the
+ * segments at random, so that loss is found by all the means that TCP has: duplicate ACKs, loss
+ * probes, timeouts. One thread, pinned. Prints how many there were, and the time.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * scrape requests PORT COUNT identity|gzip [PID]	COUNT times GET /metrics over one connection to
+ * scrape requests PORT COUNT identity|gzip [PID] COUNT times GET /metrics over one connection to
  *							127.0.0.1
- * scrape start PORT COMMAND [ARG...]			starts COMMAND, which is to listen on PORT, asks for
+ * scrape start PORT COMMAND [ARG...] starts COMMAND, which is to listen on PORT, asks for
  *							/metrics until it answers, and ends it
  *
- * `requests` prints "p50_us N p99_us N max_us N bytes N samples N cpu_us N": the time from a request to
- * the last byte of its answer, the size of the last body and the samples in it (0 when it is compressed),
- * and the CPU time a request of process PID (0 without one). `start` prints "ms N" from exec to the end
- * of the first answer. Exit status: 0, or 1 with the reason on standard error.
+ * `requests` prints "p50_us N p99_us N max_us N bytes N samples N cpu_us N": the time from a
+ * request to the last byte of its answer, the size of the last body and the samples in it (0 when
+ * it is compressed), and the CPU time a request of process PID (0 without one). `start` prints "ms
+ * N" from exec to the end of the first answer. Exit status: 0, or 1 with the reason on standard
+ * error.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>

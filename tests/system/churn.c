@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * churn COUNT THREADS EVERY: COUNT network namespaces, one after the other in each of THREADS threads.
- * In each, one UDP packet meets a closed port on its lo; in one out of EVERY (0: none) a device with
- * a name of its own (dsNUMBER) also receives one packet of ethertype 0x88b5, which nothing handles.
- * A namespace's cookie is never used again, so that each is a new key. Prints "namespaces N devices N"
- * and the seconds that it took.
+ * churn COUNT THREADS EVERY: COUNT network namespaces, one after the other in each of THREADS
+ * threads. In each, one UDP packet meets a closed port on its lo; in one out of EVERY (0: none) a
+ * device with a name of its own (dsNUMBER) also receives one packet of ethertype 0x88b5, which
+ * nothing handles. A namespace's cookie is never used again, so that each is a new key. Prints
+ * "namespaces N devices N" and the seconds that it took.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>

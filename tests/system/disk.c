@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * disk DEVICE read|write|discard|flush COUNT SIZE: COUNT operations of SIZE bytes on a block device, each
- * a request of its own: O_DIRECT, one at a time, at successive offsets. SIZE means nothing to a
- * flush. Prints "done N".
+ * disk DEVICE read|write|discard|flush COUNT SIZE: COUNT operations of SIZE bytes on a block
+ * device, each a request of its own: O_DIRECT, one at a time, at successive offsets. SIZE means
+ * nothing to a flush. Prints "done N".
  */
 #include <fcntl.h>
 #include <linux/fs.h>

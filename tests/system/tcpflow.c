@@ -54,7 +54,8 @@ static int flow(char **arguments)
 	/* Every write a segment of its own. */
 	if (setsockopt(sender, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
 		die("TCP_NODELAY");
-	/* A retransmission joins segments as long as they fit into one: on loopback all of them would. */
+	/* A retransmission joins segments as long as they fit into one: on loopback all of them
+	 * would. */
 	if (setsockopt(sender, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)) < 0)
 		die("TCP_MAXSEG");
 	if (connect(sender, &at.address.any, at.size) < 0)

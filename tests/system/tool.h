@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the small programs of the system tests share: they either do exactly what was asked or die. */
+/* What the small programs of the system tests share: they either do exactly what was asked or die.
+ * */
 #pragma once
 
 #include <errno.h>

@@ -137,9 +137,9 @@ static int unread(char **arguments, int n)
 
 /*
  * Two kinds of drops on one CPU, the second interrupting the first: the first CPU sends to BLOCKED,
- * which a rule of the OUTPUT hook drops in process context with softirqs enabled, for as long as the
- * second CPU sends its N packets to CLOSED, of which receive packet steering (the test sets
- * it) makes inter-processor interrupts and softirqs on the first.
+ * which a rule of the OUTPUT hook drops in process context with softirqs enabled, for as long as
+ * the second CPU sends its N packets to CLOSED, of which receive packet steering (the test sets it)
+ * makes inter-processor interrupts and softirqs on the first.
  */
 struct interrupted {
 	struct flood blocked, closed;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A strict reader of what /metrics says: text 0.0.4 and OpenMetrics 1.0.0, as far as dropscope writes them. */
+/* A strict reader of what /metrics says: text 0.0.4 and OpenMetrics 1.0.0, as far as dropscope
+ * writes them. */
 #pragma once
 
 #include <ctype.h>
@@ -86,7 +87,8 @@ static inline const char *exposition_labels(const char *at, const char *line)
 	}
 }
 
-/* The suffix that the sample's name has behind its family's, or NULL when it is of another family. */
+/* The suffix that the sample's name has behind its family's, or NULL when it is of another family.
+ * */
 static inline const char *exposition_suffix(const struct exposition *e, const char *name)
 {
 	size_t size = strlen(e->family);
@@ -182,8 +184,8 @@ static inline void exposition_line(struct exposition *e, const char *line)
 	exposition_sample(e, line);
 }
 
-/* Fails the test unless the text is one valid exposition in which no series is there twice. Returns how many
- * samples there are. */
+/* Fails the test unless the text is one valid exposition in which no series is there twice. Returns
+ * how many samples there are. */
 static inline size_t assert_exposition(const struct buffer *buffer, bool openmetrics)
 {
 	static const char eof[] = "# EOF\n";
@@ -214,7 +216,8 @@ static inline size_t assert_exposition(const struct buffer *buffer, bool openmet
 	return n;
 }
 
-/* promtool's opinion of text 0.0.4, lint included; a test that needs it skips, loudly, where it is not. */
+/* promtool's opinion of text 0.0.4, lint included; a test that needs it skips, loudly, where it is
+ * not. */
 static inline void assert_promtool(const struct buffer *buffer)
 {
 	FILE *file;

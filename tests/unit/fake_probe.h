@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A probe without a kernel: the probes' half of bpf/slots.h, compiled for this machine, over maps that are
- * memfds. To be included before anything else that includes bpf/slots.h.
+ * A probe without a kernel: the probes' half of bpf/slots.h, compiled for this machine, over maps
+ * that are memfds. To be included before anything else that includes bpf/slots.h.
  */
 #pragma once
 

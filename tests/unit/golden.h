@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Golden files: tests/unit/golden; GOLDEN_UPDATE=1 writes them anew. Run from the repository's root. */
+/* Golden files: tests/unit/golden; GOLDEN_UPDATE=1 writes them anew. Run from the repository's
+ * root. */
 #pragma once
 
 #include <setjmp.h>

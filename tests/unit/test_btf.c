@@ -31,7 +31,8 @@ static struct btf *make(void)
 	return btf;
 }
 
-/* As the kernel declares it: a typedef to a pointer to a function of the private data and the arguments. */
+/* As the kernel declares it: a typedef to a pointer to a function of the private data and the
+ * arguments. */
 static void add_tracepoint(struct btf *btf, const char *name, int arguments)
 {
 	int proto = btf__add_func_proto(btf, 0);
@@ -451,7 +452,8 @@ static void module_that_comes_later(void)
 	expect_name(reasons, 2 << 16 | 1, 110 * SECOND, "OVS_DROP_LAST_ACTION", __LINE__);
 }
 
-/* A row is described once: a second subsystem must not have to wait because the first was looked for. */
+/* A row is described once: a second subsystem must not have to wait because the first was looked
+ * for. */
 static void two_subsystems_at_a_time(void)
 {
 	struct btf *btf = replace_kernel();

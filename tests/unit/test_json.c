@@ -15,7 +15,8 @@
 #include "golden.h"
 #include "render/json.h"
 
-/* Renders the answer to one parameter, or to none; the text must be one JSON value and a newline. */
+/* Renders the answer to one parameter, or to none; the text must be one JSON value and a newline.
+ * */
 static cJSON *render(struct buffer *buffer, const struct table *table, const char *name,
 		     const char *value)
 {

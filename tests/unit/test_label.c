@@ -117,7 +117,8 @@ static void not_utf8(void **state)
 		assert_label(cases[i].bytes, cases[i].expected, !strchr(cases[i].bytes, '"'));
 }
 
-/* Whatever bytes come, what is kept is valid, says the C library too: a second time nothing changes. */
+/* Whatever bytes come, what is kept is valid, says the C library too: a second time nothing
+ * changes. */
 static void random_bytes(void **state)
 {
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);

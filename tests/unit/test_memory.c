@@ -180,6 +180,7 @@ static void life_goes_on(void **state)
 
 	(void)state;
 	assert_non_null(heap);
+	memory_prepare();
 	for (unsigned i = 0; i < 3; i++)
 		memory_settle();
 	snprintf(text, sizeof(text), "%s %s %.3f", constants, heap, 2.5);

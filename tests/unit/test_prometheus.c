@@ -415,7 +415,8 @@ static void no_labels(void **state)
 	table_free(table);
 }
 
-/* Series that have come, gone, waited and been admitted: still none twice, with a budget of any size. */
+/* Series that have come, gone, waited and been admitted: still none twice, with a budget of any
+ * size. */
 static void never_twice(void **state)
 {
 	(void)state;

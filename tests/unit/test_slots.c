@@ -360,7 +360,8 @@ static void a_key_comes_back(void **state)
 	assert_int_equal(fixture->table->retired[0], 1);
 }
 
-/* A slot that is freed in front of a living one of the same place: the key takes it as a second one. */
+/* A slot that is freed in front of a living one of the same place: the key takes it as a second
+ * one. */
 static void two_slots_of_one_key(void **state)
 {
 	struct fixture *fixture = *state;
@@ -563,7 +564,8 @@ static int set_up_churn(void **state)
 	return open_writers(state, CHURN_WRITERS);
 }
 
-/* One event of a key near `newest`, now and then of an old one that comes back, or by another writer. */
+/* One event of a key near `newest`, now and then of an old one that comes back, or by another
+ * writer. */
 static void churn(struct fixture *fixture, uint64_t newest, struct sums *sent)
 {
 	uint64_t number = newest - (uint64_t)random() % CHURN_ALIVE;

@@ -416,7 +416,8 @@ static void admission_of_those_that_wait(void **state)
 	table_free(table);
 }
 
-/* A row's label set lives already: it needs no room of its own, and two places would split the sum. */
+/* A row's label set lives already: it needs no room of its own, and two places would split the sum.
+ * */
 static void admission_to_a_living_series(void **state)
 {
 	struct table *table = make(1);
@@ -532,8 +533,8 @@ static void many_series(void **state)
 }
 
 /*
- * The reference: what was added and retired, summed on its own, and the value that each series had when it
- * was last looked at.
+ * The reference: what was added and retired, summed on its own, and the value that each series had
+ * when it was last looked at.
  */
 struct known {
 	char labels[64];
@@ -580,7 +581,8 @@ static void reference_close(struct reference *r)
 	table_free(r->table);
 }
 
-/* No counter of a living series falls. Gauges are what their rows say, which check_gauge() sees to. */
+/* No counter of a living series falls. Gauges are what their rows say, which check_gauge() sees to.
+ * */
 static void check_monotonic(const struct reference *r, const struct projection *p, uint64_t *last,
 			    const uint64_t *now)
 {

@@ -59,7 +59,8 @@ static void assert_contains(const struct buffer *buffer, const char *text, bool 
 			 buffer->data);
 }
 
-/* Details are there (netns, offset), and a label that is empty in all rows gives way to the width. */
+/* Details are there (netns, offset), and a label that is empty in all rows gives way to the width.
+ * */
 static void drops(void **state)
 {
 	struct table *table = make_drops();
