@@ -26,7 +26,8 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/release/%.o)
 CHECKED := $(filter-out daemon/main.c,$(SOURCES))
 CHECKED_OBJECTS := $(CHECKED:%.c=$(BUILD)/checked/%.o)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-TOOLS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*.c tests/bench/*.c))
+TOOLS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter-out %.bpf.c, \
+	$(wildcard tests/system/*.c tests/bench/*.c)))
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 all: $(BUILD)/dropscoped
@@ -85,12 +86,16 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/checked/libdropscope.a $(wildcard tests
 	$(CC) -std=gnu17 -g -O1 $(SANITIZE) $(WARNINGS) -Werror $(CPPFLAGS) -Idaemon $< \
 		$(BUILD)/checked/libdropscope.a -o $@ -lcmocka -lcjson -lz $(LIBS)
 
-$(BUILD)/tests/bench/empty.skel.h: tests/bench/empty.bpf.c
-	@mkdir -p $(@D)
-	$(CLANG) -O2 -g -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -c $< -o $(@D)/empty.bpf.o
-	$(BPFTOOL) gen skeleton $(@D)/empty.bpf.o name empty_bpf > $@
+BENCH_SKELETONS := $(patsubst tests/%.bpf.c,$(BUILD)/tests/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 
-$(BUILD)/tests/bench/probecost: $(BUILD)/tests/bench/empty.skel.h
+$(BUILD)/tests/bench/%.skel.h: tests/bench/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) \
+		-I/usr/include/$(shell uname -m)-linux-gnu -Ibpf -I. -c $< -o $(@D)/$*.bpf.o
+	$(BPFTOOL) gen skeleton $(@D)/$*.bpf.o name $*_bpf > $@.tmp
+	mv $@.tmp $@
+
+$(BUILD)/tests/bench/probecost: $(BENCH_SKELETONS)
 
 $(BUILD)/tests/%: tests/%.c
 	@mkdir -p $(@D)

@@ -141,6 +141,10 @@ clean_up() {
 	local status=$? pid path
 
 	trap - EXIT
+	# What waits for a frozen file system cannot be ended.
+	for path in "${MOUNTS[@]}"; do
+		fsfreeze --unfreeze "$path" 2>/dev/null
+	done
 	for pid in "${PIDS[@]}"; do
 		kill -CONT "$pid" 2>/dev/null
 		kill "$pid" 2>/dev/null
@@ -152,9 +156,6 @@ clean_up() {
 			sleep 0.1
 		done
 		kill -9 "$pid" 2>/dev/null
-	done
-	for path in "${MOUNTS[@]}"; do
-		fsfreeze --unfreeze "$path" 2>/dev/null
 	done
 	forget_loops
 	for path in "${MOUNTS[@]}"; do

@@ -35,15 +35,15 @@ case_account() {
 	local account before took
 
 	needs root btf nsenter ip runs || return
-	start_daemon $'[series]\nretire-after = 1s' || return
+	start_daemon $'[series]\nretire-after = 2s' || return
 	namespace a
 	namespace b
 	cable a srcA b dstA
 	account=$(drops_account)
+	before=$(retired)
 	traffic a frames srcA 1234 0xb001
 	equal 'packets' 1234 "$(count drops packets '.protocol == "0xb001"' b)"
 	equal 'account' "$account" "$(drops_account)"
-	before=$(retired)
 	took=$SECONDS
 	truth 'the row to be retired' wait_until 15 gone drops '.protocol == "0xb001"' b
 	between 'seconds until then' 0 12 $((SECONDS - took))

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/btf.h>
 #include <cmocka.h>
 
+#include "child.h"
 #include "kernel/btf.h"
 #include "util.h"
 
@@ -332,15 +330,6 @@ static void running_kernel(void **state)
 	reasons_free(reasons);
 }
 
-enum { CHILD_CANNOT = 200 };
-
-/* In a child, where cmocka's assertions would go on with the parent's tests. */
-#define expect(condition)                          \
-	do {                                       \
-		if (!(condition))                  \
-			_exit(__LINE__ % 199 + 1); \
-	} while (0)
-
 static void expect_name(struct reasons *reasons, uint32_t number, uint64_t now,
 			const char *expected, unsigned line)
 {
@@ -350,7 +339,7 @@ static void expect_name(struct reasons *reasons, uint32_t number, uint64_t now,
 	if (strcmp(name, expected) == 0)
 		return;
 	fprintf(stderr, "line %u: \"%s\" instead of \"%s\"\n", line, name, expected);
-	_exit(1);
+	_exit(CHILD_FAILED);
 }
 
 static void write_btf(const struct btf *btf, const char *name)
@@ -371,9 +360,7 @@ static struct btf *replace_kernel(void)
 {
 	struct btf *btf = make();
 
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("none", "/sys/kernel/btf", "tmpfs", 0, NULL) < 0)
-		_exit(CHILD_CANNOT);
+	child_replace("/sys/kernel/btf");
 	add_reasons(btf);
 	expect(btf__add_enum(btf, "qdisc_drop_reason", 4) > 0);
 	expect(btf__add_enum_value(btf, "__QDISC_DROP_REASON", 3 << 16) == 0);
@@ -398,29 +385,12 @@ static void load_module(struct btf *base)
 	btf__free(btf);
 }
 
-static void in_a_child(void (*test)(void))
-{
-	pid_t child = fork();
-	int status;
-
-	if (child == 0) {
-		test();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == CHILD_CANNOT) {
-		print_message("no mount namespaces here (needs root): SKIPPED\n");
-		skip();
-	}
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-static void subsystem_of_the_kernel(void)
+static void subsystem_of_the_kernel(void *userdata)
 {
 	struct btf *btf = replace_kernel();
 	struct reasons *reasons;
 
+	(void)userdata;
 	expect(reasons_new(btf, &reasons) == 0);
 	expect_name(reasons, 3 << 16 | 1, SECOND, "QDISC_OVERLIMIT", __LINE__);
 	expect_name(reasons, 3 << 16 | 2, SECOND, "QDISC_DROP_CONGESTED", __LINE__);
@@ -428,11 +398,12 @@ static void subsystem_of_the_kernel(void)
 	expect_name(reasons, 3, SECOND, "NO_SOCKET", __LINE__);
 }
 
-static void subsystem_of_a_module(void)
+static void subsystem_of_a_module(void *userdata)
 {
 	struct btf *btf = replace_kernel();
 	struct reasons *reasons;
 
+	(void)userdata;
 	load_module(btf);
 	expect(reasons_new(btf, &reasons) == 0);
 	expect_name(reasons, 2 << 16 | 1, SECOND, "OVS_DROP_LAST_ACTION", __LINE__);
@@ -440,11 +411,12 @@ static void subsystem_of_a_module(void)
 }
 
 /* Not there yet at the first look. */
-static void module_that_comes_later(void)
+static void module_that_comes_later(void *userdata)
 {
 	struct btf *btf = replace_kernel();
 	struct reasons *reasons;
 
+	(void)userdata;
 	expect(reasons_new(btf, &reasons) == 0);
 	expect_name(reasons, 2 << 16 | 1, 100 * SECOND, "subsys_2:1", __LINE__);
 	load_module(btf);
@@ -454,11 +426,12 @@ static void module_that_comes_later(void)
 
 /* A row is described once: a second subsystem must not have to wait because the first was looked
  * for. */
-static void two_subsystems_at_a_time(void)
+static void two_subsystems_at_a_time(void *userdata)
 {
 	struct btf *btf = replace_kernel();
 	struct reasons *reasons;
 
+	(void)userdata;
 	load_module(btf);
 	expect(reasons_new(btf, &reasons) == 0);
 	expect_name(reasons, 3 << 16 | 2, 100 * SECOND, "QDISC_DROP_CONGESTED", __LINE__);
@@ -468,25 +441,25 @@ static void two_subsystems_at_a_time(void)
 static void subsystem_in_kernel(void **state)
 {
 	(void)state;
-	in_a_child(subsystem_of_the_kernel);
+	in_a_child(subsystem_of_the_kernel, NULL);
 }
 
 static void subsystem_in_module(void **state)
 {
 	(void)state;
-	in_a_child(subsystem_of_a_module);
+	in_a_child(subsystem_of_a_module, NULL);
 }
 
 static void subsystem_in_later_module(void **state)
 {
 	(void)state;
-	in_a_child(module_that_comes_later);
+	in_a_child(module_that_comes_later, NULL);
 }
 
 static void subsystems_together(void **state)
 {
 	(void)state;
-	in_a_child(two_subsystems_at_a_time);
+	in_a_child(two_subsystems_at_a_time, NULL);
 }
 
 int main(void)

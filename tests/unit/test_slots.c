@@ -2,16 +2,12 @@
 /* The tests play the probe: they claim and count by the very code that the kernel runs. */
 #include "fake_probe.h"
 
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
+#include "child.h"
 #include "kernel/slots.h"
 #include "util.h"
 
@@ -454,38 +450,16 @@ static void every_living_key(void **state)
 	assert_int_equal(seen, 300);
 }
 
-/* membarrier(2) refuses from here on. False where filters are not to be had. */
-static bool refuse_membarrier(void)
+/* membarrier(2) is not to be had: the kernel may be built without, or a filter may forbid it. */
+static void retire_by_time(void *userdata)
 {
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { ARRAY_SIZE(filter), filter };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
-enum { CHILD_CANNOT = 200 };
-
-/* In a child, where cmocka's assertions would go on with the parent's tests. */
-#define expect(condition)                          \
-	do {                                       \
-		if (!(condition))                  \
-			_exit(__LINE__ % 199 + 1); \
-	} while (0)
-
-static void retire_by_time(struct fixture *fixture)
-{
+	struct fixture *fixture = userdata;
 	struct slot_key key = fake_key(7, 1);
 	uint64_t grace = SLOTS_GRACE_SECONDS * SEC, end = START + IDLE;
 	struct fake_slot *held;
 	const struct row *row;
 
-	expect(refuse_membarrier());
+	child_refuse(SYS_membarrier, EINVAL);
 	expect(fake_count(&fixture->probe, 0, &key, 1, START));
 	expect(slots_collect(fixture->slots, NOW, START) == 0);
 	row = fixture->table->rows[0];
@@ -515,29 +489,11 @@ static void retire_by_time(struct fixture *fixture)
 	/* One that is still waiting when everything ends. */
 	expect(slots_retire(fixture->slots, end + 2 * IDLE, IDLE) == 0);
 	slots_free(fixture->slots);
-	_exit(0);
 }
 
 static void without_membarrier(void **state)
 {
-	struct fixture *fixture = *state;
-	pid_t child = fork();
-	int status;
-
-	if (child == 0) {
-		if (prctl(PR_GET_SECCOMP) < 0)
-			_exit(CHILD_CANNOT);
-		retire_by_time(fixture);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == CHILD_CANNOT) {
-		print_message("no seccomp filters here: SKIPPED\n");
-		skip();
-	}
-	if (WEXITSTATUS(status))
-		fail_msg("the expectation in a line that is %d modulo 199 does not hold",
-			 WEXITSTATUS(status) - 1);
+	in_a_child(retire_by_time, *state);
 }
 
 struct sums {

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,15 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 
+#include "child.h"
 #include "kernel/symbols.h"
 #include "util.h"
 
@@ -345,33 +340,14 @@ static void unknown_addresses(void **state)
 	symbols_free(NULL);
 }
 
-enum { CHILD_CANNOT = 200 };
-
-/* In a child, where cmocka's assertions would go on with the parent's tests. */
-#define expect(condition)                          \
-	do {                                       \
-		if (!(condition))                  \
-			_exit(__LINE__ % 199 + 1); \
-	} while (0)
-
 /* A machine of our own, seen by this process alone, whose kernel refuses bpf(2). `text` is in the
  * place of /proc/kallsyms; NULL: it has none. */
 static void replace_machine(const char *text)
 {
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { ARRAY_SIZE(filter), filter };
 	FILE *file;
 
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("none", "/proc", "tmpfs", 0, NULL) < 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-		_exit(CHILD_CANNOT);
+	child_replace("/proc");
+	child_refuse(SYS_bpf, EPERM);
 	libbpf_set_print(NULL);
 	if (!text)
 		return;
@@ -380,11 +356,12 @@ static void replace_machine(const char *text)
 }
 
 /* The second way alone. */
-static void only_kallsyms(void)
+static void only_kallsyms(void *userdata)
 {
 	struct symbols *symbols;
 	struct symbol symbol;
 
+	(void)userdata;
 	replace_machine(kallsyms);
 	expect(symbols_new(&symbols) == 0);
 	expect(symbols_available(symbols));
@@ -396,11 +373,12 @@ static void only_kallsyms(void)
 	symbols_free(symbols);
 }
 
-static void only_zeros(void)
+static void only_zeros(void *userdata)
 {
 	struct symbols *symbols;
 	struct symbol symbol;
 
+	(void)userdata;
 	replace_machine("0000000000000000 T first\n0000000000000000 T second\n");
 	expect(symbols_new(&symbols) == 0);
 	expect(!symbols_available(symbols));
@@ -410,11 +388,12 @@ static void only_zeros(void)
 }
 
 /* A kernel without CONFIG_KALLSYMS. */
-static void no_kallsyms(void)
+static void no_kallsyms(void *userdata)
 {
 	struct symbols *symbols;
 	struct symbol symbol;
 
+	(void)userdata;
 	replace_machine(NULL);
 	expect(symbols_new(&symbols) == 0);
 	expect(!symbols_available(symbols));
@@ -423,42 +402,22 @@ static void no_kallsyms(void)
 	symbols_free(symbols);
 }
 
-static void in_a_child(void (*test)(void))
-{
-	pid_t child = fork();
-	int status;
-
-	if (child == 0) {
-		test();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == CHILD_CANNOT) {
-		print_message("no mount namespaces here (needs root): SKIPPED\n");
-		skip();
-	}
-	if (WEXITSTATUS(status))
-		fail_msg("the expectation in a line that is %d modulo 199 does not hold",
-			 WEXITSTATUS(status) - 1);
-}
-
 static void without_bpf(void **state)
 {
 	(void)state;
-	in_a_child(only_kallsyms);
+	in_a_child(only_kallsyms, NULL);
 }
 
 static void without_bpf_and_rights(void **state)
 {
 	(void)state;
-	in_a_child(only_zeros);
+	in_a_child(only_zeros, NULL);
 }
 
 static void without_anything(void **state)
 {
 	(void)state;
-	in_a_child(no_kallsyms);
+	in_a_child(no_kallsyms, NULL);
 }
 
 int main(void)
