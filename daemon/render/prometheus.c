@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "prometheus.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -8,13 +9,15 @@
 #include "bpf/histogram.h"
 #include "protobuf.h"
 
-/* What a sample's name is made of, and the labels of the series that it is of. */
-struct sample {
-	const struct column *column;
-	const char *suffix; /* "_total", "_bucket", ... */
-	const struct table *table;
-	const struct projection *projection;
-	const struct series *series;
+enum { MAX_BOUNDS = 64, BOUND_SIZE = 24, LINE_EXTRA = 16 };
+
+/* A metric on its way to text: what all of its lines share, and the labels of the series at hand. */
+struct writer {
+	struct buffer *out;
+	size_t metric_size;
+	size_t name_sizes[TABLE_MAX_LABELS];
+	struct buffer labels;		     /* symbol="...",module="..." */
+	char bounds[MAX_BOUNDS][BOUND_SIZE]; /* of a histogram, as le shows them */
 };
 
 static const struct format {
@@ -89,8 +92,8 @@ static const char *type_name(enum column_kind kind)
 }
 
 /* In 0.0.4 a counter's family is named like its samples; in OpenMetrics without _total. */
-static void render_family(struct buffer *b, const struct column *column,
-			  enum prometheus_format format)
+static void write_family(struct buffer *b, const struct column *column,
+			 enum prometheus_format format)
 {
 	const char *suffix =
 		format == PROMETHEUS_TEXT && column->kind == COLUMN_COUNTER ? "_total" : "";
@@ -108,47 +111,72 @@ static void render_family(struct buffer *b, const struct column *column,
 	buffer_char(b, '\n');
 }
 
-static void render_label_value(struct buffer *b, const struct label *label)
+/* Copies a label's text and returns where it ends; escaped, it is at most twice as long. */
+static char *put_label_text(char *at, const struct label *label)
 {
-	if (label->plain) {
-		buffer_bytes(b, label->text, label->size);
+	if (label->plain)
+		return mempcpy(at, label->text, label->size);
+	for (const char *from = label->text; *from; from++) {
+		if (*from == '"' || *from == '\\')
+			*at++ = '\\';
+		*at++ = *from;
+	}
+	return at;
+}
+
+static void write_labels(struct writer *w, const struct table *table, const struct projection *p,
+			 const struct series *series)
+{
+	size_t size = 0;
+	char *at;
+
+	w->labels.size = 0;
+	for (unsigned i = 0; i < p->n_labels; i++)
+		size += w->name_sizes[i] + 2u * series->labels[i].size + sizeof(",=\"\"");
+	if (!buffer_reserve(&w->labels, size))
 		return;
+	at = w->labels.data;
+	for (unsigned i = 0; i < p->n_labels; i++) {
+		if (i > 0)
+			*at++ = ',';
+		at = mempcpy(at, table->columns[p->labels[i]].name, w->name_sizes[i]);
+		*at++ = '=';
+		*at++ = '"';
+		at = put_label_text(at, &series->labels[i]);
+		*at++ = '"';
 	}
-	for (const char *at = label->text; *at; at++) {
-		if (*at == '"' || *at == '\\')
-			buffer_char(b, '\\');
-		buffer_char(b, *at);
-	}
+	w->labels.size = at - w->labels.data;
 }
 
-/* name_suffix{label="value",...,le="..."} and a space. */
-static void render_name(struct buffer *b, const struct sample *s, const char *le, size_t le_size)
+/* metric_suffix{labels,le="..."} and a space; `le` is NULL but for buckets. */
+static void write_name(struct writer *w, const struct column *column, const char *suffix,
+		       const char *le)
 {
-	char separator = '{';
+	size_t suffix_size = strlen(suffix), le_size = le ? strlen(le) : 0;
+	char *at;
 
-	buffer_string(b, s->column->metric);
-	buffer_string(b, s->suffix);
-	for (unsigned i = 0; i < s->projection->n_labels; i++) {
-		buffer_char(b, separator);
-		buffer_string(b, s->table->columns[s->projection->labels[i]].name);
-		buffer_bytes(b, "=\"", 2);
-		render_label_value(b, &s->series->labels[i]);
-		buffer_char(b, '"');
-		separator = ',';
+	if (!buffer_reserve(w->out,
+			    w->metric_size + suffix_size + w->labels.size + le_size + LINE_EXTRA))
+		return;
+	at = w->out->data + w->out->size;
+	at = mempcpy(at, column->metric, w->metric_size);
+	at = mempcpy(at, suffix, suffix_size);
+	if (w->labels.size || le) {
+		*at++ = '{';
+		at = mempcpy(at, w->labels.data, w->labels.size);
+		if (le) {
+			at = mempcpy(at, w->labels.size ? ",le=\"" : "le=\"",
+				     w->labels.size ? 5 : 4);
+			at = mempcpy(at, le, le_size);
+			*at++ = '"';
+		}
+		*at++ = '}';
 	}
-	if (le) {
-		buffer_char(b, separator);
-		buffer_bytes(b, "le=\"", 4);
-		buffer_bytes(b, le, le_size);
-		buffer_char(b, '"');
-		separator = ',';
-	}
-	if (separator == ',')
-		buffer_char(b, '}');
-	buffer_char(b, ' ');
+	*at++ = ' ';
+	w->out->size = at - w->out->data;
 }
 
-static void render_value(struct buffer *b, const struct column *column, uint64_t value)
+static void write_value(struct buffer *b, const struct column *column, uint64_t value)
 {
 	if (column->unit == UNIT_SECONDS)
 		buffer_seconds(b, value);
@@ -157,43 +185,47 @@ static void render_value(struct buffer *b, const struct column *column, uint64_t
 	buffer_char(b, '\n');
 }
 
-/* A power of two as a float: 2^-20 is "9.5367431640625e-07", 2^3 is "8.0". */
-static size_t render_bound(int exponent, char text[static 32])
+static void write_count(struct buffer *b, uint64_t count)
 {
-	if (exponent >= 0)
-		return snprintf(text, 32, "%lu.0", 1UL << exponent);
-	return snprintf(text, 32, "%.17g", 1.0 / (1UL << -exponent));
+	buffer_u64(b, count);
+	buffer_char(b, '\n');
+}
+
+/* The powers of two as floats: 2^-20 is "9.5367431640625e-07", 2^3 is "8.0". */
+static void prepare_bounds(struct writer *w, const struct histogram_scale *scale)
+{
+	for (unsigned i = 0; i * HISTOGRAM_SUB < scale->bounds; i++) {
+		int power = scale->first + (int)i;
+
+		assert(i < MAX_BOUNDS);
+		if (power >= 0)
+			snprintf(w->bounds[i], BOUND_SIZE, "%lu.0", 1UL << power);
+		else
+			snprintf(w->bounds[i], BOUND_SIZE, "%.17g", 1.0 / (1UL << -power));
+	}
 }
 
 /* Only the bounds that are powers of two, which are every HISTOGRAM_SUBth. */
-static void render_histogram(struct buffer *b, struct sample *s, const uint64_t *values)
+static void write_histogram(struct writer *w, const struct column *column, const uint64_t *values)
 {
-	const struct histogram_scale *scale = s->column->scale;
+	const struct histogram_scale *scale = column->scale;
 	const uint64_t *counts = values + 1;
 	uint64_t cumulative = 0;
-	char bound[32];
 
-	s->suffix = "_bucket";
 	for (unsigned i = 0; i < scale->bounds; i++) {
 		cumulative += counts[i];
 		if (i % HISTOGRAM_SUB)
 			continue;
-		render_name(b, s, bound,
-			    render_bound(scale->first + (int)(i / HISTOGRAM_SUB), bound));
-		buffer_u64(b, cumulative);
-		buffer_char(b, '\n');
+		write_name(w, column, "_bucket", w->bounds[i / HISTOGRAM_SUB]);
+		write_count(w->out, cumulative);
 	}
 	cumulative += counts[scale->bounds];
-	render_name(b, s, "+Inf", 4);
-	buffer_u64(b, cumulative);
-	buffer_char(b, '\n');
-	s->suffix = "_sum";
-	render_name(b, s, NULL, 0);
-	render_value(b, s->column, values[0]);
-	s->suffix = "_count";
-	render_name(b, s, NULL, 0);
-	buffer_u64(b, cumulative);
-	buffer_char(b, '\n');
+	write_name(w, column, "_bucket", "+Inf");
+	write_count(w->out, cumulative);
+	write_name(w, column, "_sum", NULL);
+	write_value(w->out, column, values[0]);
+	write_name(w, column, "_count", NULL);
+	write_count(w->out, cumulative);
 }
 
 /* `other` is there from the start, so that it can be seen to begin to count; a gauge has none. */
@@ -206,27 +238,37 @@ void prometheus_each_series(const struct table *table, const struct projection *
 		each(userdata, table, projection, column, &projection->other);
 }
 
-static void render_series(void *userdata, const struct table *table, const struct projection *p,
-			  const struct column *column, const struct series *series)
+static void write_series(void *userdata, const struct table *table, const struct projection *p,
+			 const struct column *column, const struct series *series)
 {
 	const uint64_t *values =
 		&series->values[table->value_of[column - table->columns] - p->first_value];
-	struct sample sample = {
-		.column = column, .table = table, .projection = p, .series = series
-	};
-	struct buffer *b = userdata;
+	struct writer *w = userdata;
 
+	write_labels(w, table, p, series);
 	if (column->kind == COLUMN_HISTOGRAM) {
-		render_histogram(b, &sample, values);
+		write_histogram(w, column, values);
 		return;
 	}
-	sample.suffix = column->kind == COLUMN_COUNTER ? "_total" : "";
-	render_name(b, &sample, NULL, 0);
-	render_value(b, column, *values);
+	write_name(w, column, column->kind == COLUMN_COUNTER ? "_total" : "", NULL);
+	write_value(w->out, column, *values);
+}
+
+static void write_metric(struct writer *w, const struct table *table, const struct projection *p,
+			 const struct column *column)
+{
+	w->metric_size = strlen(column->metric);
+	for (unsigned i = 0; i < p->n_labels; i++)
+		w->name_sizes[i] = strlen(table->columns[p->labels[i]].name);
+	if (column->kind == COLUMN_HISTOGRAM)
+		prepare_bounds(w, column->scale);
+	prometheus_each_series(table, p, column, write_series, w);
 }
 
 void prometheus_render(struct buffer *b, const struct table *table, enum prometheus_format format)
 {
+	struct writer w = { .out = b };
+
 	if (format == PROMETHEUS_PROTOBUF) {
 		protobuf_render(b, table);
 		return;
@@ -237,10 +279,12 @@ void prometheus_render(struct buffer *b, const struct table *table, enum prometh
 		for (unsigned c = p->first_column; c < p->first_column + p->n_columns; c++) {
 			if (!table->columns[c].metric)
 				continue;
-			render_family(b, &table->columns[c], format);
-			prometheus_each_series(table, p, &table->columns[c], render_series, b);
+			write_family(b, &table->columns[c], format);
+			write_metric(&w, table, p, &table->columns[c]);
 		}
 	}
+	b->failed |= w.labels.failed;
+	buffer_free(&w.labels);
 }
 
 void prometheus_finish(struct buffer *b, enum prometheus_format format)
