@@ -103,6 +103,12 @@ $(BUILD)/tests/%: tests/%.c
 
 .SECONDARY:
 
+# The README's table of metrics is the program's own.
+readme: all
+	@$(BUILD)/dropscoped --list-metrics > $(BUILD)/metrics.md
+	sed -i -e '/^<!-- metrics: begin -->$$/,/^<!-- metrics: end -->$$/{/^|/d;/^$$/d}' \
+		-e '/^<!-- metrics: begin -->$$/r $(BUILD)/metrics.md' README.md
+
 install: all
 	install -D -m 755 $(BUILD)/dropscoped $(DESTDIR)$(PREFIX)/sbin/dropscoped
 	install -D -m 644 config/dropscoped.conf $(DESTDIR)/etc/dropscope/dropscoped.conf
@@ -116,5 +122,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJECTS:.o=.d) $(CHECKED_OBJECTS:.o=.d)
-.PHONY: all deps run test check bench unit-tests tools install format clean
+.PHONY: all deps run test check bench unit-tests tools readme install format clean
 .DELETE_ON_ERROR:

@@ -133,7 +133,7 @@ static void write_labels(struct writer *w, const struct table *table, const stru
 	w->labels.size = 0;
 	for (unsigned i = 0; i < p->n_labels; i++)
 		size += w->name_sizes[i] + 2u * series->labels[i].size + sizeof(",=\"\"");
-	if (!buffer_reserve(&w->labels, size))
+	if (size == 0 || !buffer_reserve(&w->labels, size))
 		return;
 	at = w->labels.data;
 	for (unsigned i = 0; i < p->n_labels; i++) {
@@ -163,7 +163,8 @@ static void write_name(struct writer *w, const struct column *column, const char
 	at = mempcpy(at, suffix, suffix_size);
 	if (w->labels.size || le) {
 		*at++ = '{';
-		at = mempcpy(at, w->labels.data, w->labels.size);
+		if (w->labels.size)
+			at = mempcpy(at, w->labels.data, w->labels.size);
 		if (le) {
 			at = mempcpy(at, w->labels.size ? ",le=\"" : "le=\"",
 				     w->labels.size ? 5 : 4);

@@ -61,7 +61,8 @@ static void receive_on_own_device(int socket_fd, long serial)
 static void *churn(void *argument)
 {
 	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_port = htons(9),
+		.sin_family = AF_INET,
+		.sin_port = htons(9),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 	struct worker *worker = argument;
@@ -106,8 +107,10 @@ int main(int argc, char **argv)
 		long first = count * i / threads;
 
 		workers[i] = (struct worker){
-			.first = first, .count = count * (i + 1) / threads - first,
-			.every = every, .cpu = nth_cpu(i),
+			.first = first,
+			.count = count * (i + 1) / threads - first,
+			.every = every,
+			.cpu = nth_cpu(i),
 		};
 		if (pthread_create(&ids[i], NULL, churn, &workers[i]) != 0)
 			die("pthread_create");

@@ -26,10 +26,14 @@ static const struct kind {
 	uint8_t rest_bytes;
 } kinds[] = {
 	{ "stp", { 0x01, 0x80, 0xc2, 0, 0, 0 }, { 0, 38, 0x42, 0x42, 0x03 }, 5 },
-	{ "pvst", { 0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcd },
-	  { 0, 46, 0xaa, 0xaa, 0x03, 0, 0, 0x0c, 0x01, 0x0b }, 10 },
-	{ "cdp", { 0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcc },
-	  { 0, 46, 0xaa, 0xaa, 0x03, 0, 0, 0x0c, 0x20, 0x00 }, 10 },
+	{ "pvst",
+	  { 0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcd },
+	  { 0, 46, 0xaa, 0xaa, 0x03, 0, 0, 0x0c, 0x01, 0x0b },
+	  10 },
+	{ "cdp",
+	  { 0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcc },
+	  { 0, 46, 0xaa, 0xaa, 0x03, 0, 0, 0x0c, 0x20, 0x00 },
+	  10 },
 	{ "lldp", { 0x01, 0x80, 0xc2, 0, 0, 0x0e }, { 0x88, 0xcc }, 2 },
 	{ "lacp", { 0x01, 0x80, 0xc2, 0, 0, 0x02 }, { 0x88, 0x09, 0x01, 0x01 }, 4 },
 	{ "eapol", { 0x01, 0x80, 0xc2, 0, 0, 0x03 }, { 0x88, 0x8e }, 2 },
@@ -38,7 +42,7 @@ static const struct kind {
 
 struct sender {
 	int device, cpu;
-	long count;			/* of each type */
+	long count; /* of each type */
 	int types;
 	uint8_t frame[FRAME_BYTES];
 };
@@ -47,7 +51,9 @@ static void *send_frames(void *argument)
 {
 	struct sender *sender = argument;
 	struct sockaddr_ll to = {
-		.sll_family = AF_PACKET, .sll_ifindex = sender->device, .sll_halen = ETH_ALEN,
+		.sll_family = AF_PACKET,
+		.sll_ifindex = sender->device,
+		.sll_halen = ETH_ALEN,
 	};
 	struct ether_header *header = (struct ether_header *)sender->frame;
 	uint16_t first = ntohs(header->ether_type);
@@ -106,7 +112,9 @@ int main(int argc, char **argv)
 	threads = argc > 5 ? (int)number(argv[5], 1, MAX_THREADS) : 1;
 	for (int i = 0; i < threads; i++) {
 		senders[i] = (struct sender){
-			.device = device, .cpu = nth_cpu(i), .types = types,
+			.device = device,
+			.cpu = nth_cpu(i),
+			.types = types,
 			.count = count / threads + (i < count % threads),
 		};
 		fill_frame(senders[i].frame, argv[3]);

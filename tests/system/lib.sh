@@ -2,9 +2,10 @@
 # The harness of the system tests, sourced by every test_*.sh. A script defines its cases as functions,
 # gives them to run_case and ends with `finish`.
 #
-# A case is ok only when it has checked something and every check held. Whatever it needs and the machine
-# lacks is said with `needs`, and then it is skipped, out loud. Whatever was started, made or mounted
-# is written down where it is made, and taken back by the EXIT trap, whichever way the script ends.
+# A case is ok only when it has checked something and every check held. Whatever it needs and the
+# machine lacks is said with `needs`, and then it is skipped, out loud. Whatever was started, made
+# or mounted is written down where it is made, and taken back by the EXIT trap, whichever way the
+# script ends.
 #
 # Traffic stays in network namespaces of the script's own; a row is told from the rest of the machine's
 # by its namespace, so that counts are exact on a busy machine too.
@@ -78,8 +79,8 @@ skip() {
 	return 1
 }
 
-# needs THING...: root, btf, cpus (two of them), runs (the kernel counts those of BPF programs), or a
-# program. Use: needs root nft || return
+# needs THING...: root, btf, cpus (two of them), runs (the kernel counts those of BPF programs),
+# or a program. Use: needs root nft || return
 needs() {
 	local thing
 
@@ -193,9 +194,9 @@ wait_until() {
 }
 
 # ---- network namespaces: `namespace a` makes one, `inside a COMMAND` runs in it, `inode a` is what
-# the JSON calls netns. IPv6 is on for lo only: other devices would send on their own account. They stay until
-# the script ends: the kernel gives the inode number of one that is gone to the next, while a daemon still
-# shows the rows of the first.
+# the JSON calls netns. IPv6 is on for lo only: other devices would send on their own account.
+# They stay until the script ends: the kernel gives the inode number of one that is gone to the
+# next, while a daemon still shows the rows of the first.
 
 # namespace_name NAME: the name of this case's namespace
 namespace_name() {
@@ -334,8 +335,8 @@ free_port() {
 	echo "$port"
 }
 
-# http CURL-ARGUMENT...: over TCP, or over the unix socket $SOCKET if that is set: a TCP connection that is closed
-# drops a packet of its own, a unix one does not.
+# http CURL-ARGUMENT...: over TCP, or over the unix socket $SOCKET if that is set: a TCP
+# connection that is closed drops a packet of its own, a unix one does not.
 http() {
 	curl -sS --max-time 20 ${SOCKET:+--unix-socket "$SOCKET"} "$@"
 }
@@ -436,7 +437,8 @@ count() {
 	rows "$1" "$3" "${@:4}" | sum "$2"
 }
 
-# sample METRICS-FILE NAME LABEL-REGEX...: the sum of the samples of a name that have all these labels
+# sample METRICS-FILE NAME LABEL-REGEX...: the sum of the samples of a name that have all these
+# labels
 sample() {
 	local file=$1 name=$2
 
@@ -453,9 +455,9 @@ sample() {
 }
 
 # ---- an account of what the probes see, kept by the kernel and not by us: how often each program has run, and how
-# often the kernel has skipped it because it was running. It is what a count is held against where events come
-# from interrupts: on some virtual machines, a softirq that another CPU asked for is now and then seen by no
-# BPF program at all, whoever wrote it.
+# often the kernel has skipped it because it was running. It is what a count is held against where
+# events come from interrupts: on some virtual machines, a softirq that another CPU asked for is
+# now and then seen by no BPF program at all, whoever wrote it.
 
 RUNS=/proc/sys/kernel/bpf_stats_enabled
 count_runs() {
@@ -484,8 +486,8 @@ seen() {
 	bpftool -j prog show id "$1" | jq '(.run_cnt // 0) + (.recursion_misses // 0)'
 }
 
-# What the daemon accounts for (rows, retired, lost) less what its probe has seen, at a moment in which
-# nothing was dropped. It is the same number for ever, or events have been lost or invented.
+# What the daemon accounts for (rows, retired, lost) less what its probe has seen, at a moment in
+# which nothing was dropped. It is the same number for ever, or events have been lost or invented.
 drops_account() {
 	local id before after answer SOCKET=$QUIET
 

@@ -2,10 +2,10 @@
 /*
  * TCP on one machine whose packets a test drops on the way.
  *
- *	flow ADDRESS PORT WRITES SIZE		a connection to an own listener; WRITES segments of SIZE
- *						bytes each, and then waits until all have arrived
- *	handshakes ADDRESS PORT COUNT MS	COUNT connections to an own listener that is never asked
- *						to accept; all are closed after MS milliseconds
+ *	flow ADDRESS PORT WRITES SIZE		a connection to an own listener: WRITES segments of
+ *						SIZE bytes, and then waits until all have arrived
+ *	handshakes ADDRESS PORT COUNT MS	COUNT connections to an own listener that never
+ *						accepts; all are closed after MS milliseconds
  *
  * Prints "delivered BYTES retransmits N" (the socket's own count) or "established N".
  */

@@ -103,8 +103,8 @@ case_flush() {
 	equal 'write: bytes' 0 "$(grown bytes write)"
 }
 
-# The device's file has ended in the middle of a request: the first part of it completes, what is left is
-# issued again and fails. One request all the same, and one error.
+# The device's file has ended in the middle of a request: the first part of it completes, what is
+# left is issued again and fails. One request all the same, and one error.
 case_errors() {
 	local reads sectors
 

@@ -38,7 +38,8 @@ case_plain_options() {
 	matches '--config of no file' '*/nonexistent/dropscoped.conf*' "$OUTPUT"
 }
 
-# faulty LINE-NUMBER KEY ALLOWED TEXT: a configuration that must be refused, with those in the message
+# faulty LINE-NUMBER KEY ALLOWED TEXT: a configuration that must be refused, with those in the
+# message
 faulty() {
 	printf '%s\n' "$4" >"$TMP/faulty.conf"
 	run_daemon --check --config "$TMP/faulty.conf"
@@ -159,7 +160,7 @@ case_leaves_nothing() {
 	equal 'files in /sys/fs/bpf, afterwards' "$pins" "$(find /sys/fs/bpf 2>/dev/null | wc -l)"
 }
 
-# Without a reader the loop must not be woken, and a client that has gone must not keep it from stopping.
+# A client in the middle of its request must not keep it from stopping.
 case_stops_at_once() {
 	local from
 

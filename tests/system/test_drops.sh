@@ -18,7 +18,8 @@ field() {
 	equal "$1" "$2" "$(jq -r ".$1" <<<"$ROW")"
 }
 
-# ip_row SYMBOL REASON FAMILY PROTOCOL [DEVICE]: the labels and details that every IP row of these tests has
+# ip_row SYMBOL REASON FAMILY PROTOCOL [DEVICE]: the labels and details that every IP row of these
+# tests has
 ip_row() {
 	local symbol=$1 reason=$2 family=$3 protocol=$4 device=${5:-lo}
 
@@ -83,8 +84,8 @@ case_closed_tcp() {
 	counts 300 300 $((300 * 40))
 }
 
-# nftables drops in the chain itself (nft_do_chain) or in nf_hook_slow, as kernels differ; it sees the
-# packet as the drop does, so that its own counter must agree to the byte.
+# nftables drops in the chain itself (nft_do_chain) or in nf_hook_slow, as kernels differ; it sees
+# the packet as the drop does, so that its own counter must agree to the byte.
 case_nft() {
 	local hook=$1 address=$2 family=$3 device=lo
 

@@ -32,16 +32,18 @@ case_million() {
 		'collector="drops"' 'cause="nested"')"
 }
 
-# On the first CPU the OUTPUT hook drops in process context, while packets that the second CPU sends are
-# steered to the first and dropped there in softirqs, in the middle of whatever it is doing. A program
-# that is interrupted by itself is skipped by the kernel: that is what `nested` counts.
+# On the first CPU the OUTPUT hook drops in process context, while packets that the second CPU
+# sends are steered to the first and dropped there in softirqs, in the middle of whatever it is
+# doing. A program that is interrupted by itself is skipped by the kernel: that is what `nested`
+# counts.
 case_interrupted() {
 	local blocked closed sent nested rows account
 
 	needs root btf ip nft cpus runs || return
 	start_daemon || return
 	namespace a
-	# Not to a closed port: its ICMP errors would be drops of their own when the backlog is full.
+	# Not to a closed port: its ICMP errors would be drops of their own when the backlog is
+	# full.
 	ruleset a 'counter out { }; counter in { };
 		chain x { type filter hook output priority 0; udp dport 7 counter name out drop; }
 		chain y { type filter hook input priority 0; udp dport 9 counter name in drop; }'
@@ -63,8 +65,9 @@ case_interrupted() {
 		"$sent" "$nested" $((sent - rows - nested))
 }
 
-# Every ethertype is a key of its own, and there are far more than slots. Where there is no room, the rest of the
-# machine finds none either: a few of the lost are not ours, which the account of the probe takes in.
+# Every ethertype is a key of its own, and there are far more than slots. Where there is no room,
+# the rest of the machine finds none either: a few of the lost are not ours, which the account of
+# the probe takes in.
 case_map_full() {
 	local types=$1 sent=$(($1 * 20)) full counted account round
 

@@ -237,7 +237,8 @@ case_slow() {
 	between 'seconds until it was cut off' 8 13 "$took"
 }
 
-# Twenty connections of one address, and no more; the daemon lives, and answers again when they have gone.
+# Twenty connections of one address, and no more; the daemon lives, and answers again when they
+# have gone.
 case_connections() {
 	local fd line fds=() answered=0
 

@@ -6,8 +6,9 @@
 
 FRAMES=500
 
-# What has an ethertype of its own is dropped by the core. An LLC frame is too where LLC is absent; where
-# a kernel has it built in, LLC, STP or SNAP drop the frame themselves and give no reason.
+# What has an ethertype of its own is dropped by the core. An LLC frame is too where LLC is
+# absent; where a kernel has it built in, LLC, STP or SNAP drop the frame themselves and give no
+# reason.
 case_frames() {
 	local kind=$1 protocol=$2 found unhandled='UNHANDLED_PROTO' symbol='__netif_receive_skb_core'
 

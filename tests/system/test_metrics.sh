@@ -25,9 +25,9 @@ some_of_everything() {
 	"$TOOLS/disk" "$LOOP" write 50 8192 >/dev/null
 }
 
-# The sum over all series of a counter, `other` among them, and what the table says in total, in a moment in which
-# nothing is counted: between two equal answers of the table. LABEL narrows both down.
-# same_sum PATH TOTAL METRIC [LABEL=VALUE]
+# same_sum PATH TOTAL METRIC [LABEL=VALUE]: the sum over all series of a counter, `other` among
+# them, and what the table says in total, in a moment in which nothing is counted: between two equal
+# answers of the table. LABEL narrows both down.
 same_sum() {
 	local path="$1?top=1${4:+&$4}" total=$2 metric=$3 label=${4-} first second SOCKET=$QUIET
 
@@ -64,7 +64,8 @@ case_sums() {
 	same_sum /block .totals.queue_seconds.count dropscope_block_queue_seconds_count "$disk"
 }
 
-# With retired rows of a series that has ended, the totals of the table and the series are both without it.
+# With retired rows of a series that has ended, the totals of the table and the series are both
+# without it.
 case_retired_sums() {
 	needs root btf nsenter ip || return
 	start_daemon $'[series]\nretire-after = 1s' || return

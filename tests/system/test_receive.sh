@@ -19,8 +19,8 @@ only_bucket() {
 		<<<"$histogram" >/dev/null
 }
 
-# 28 bytes of headers and the payload; each packet is answered by ICMP: port unreachable, with the whole
-# packet in it.
+# 28 bytes of headers and the payload; each packet is answered by ICMP: port unreachable, with the
+# whole packet in it.
 case_udp() {
 	local payload=$1 size=$(($1 + 28))
 

@@ -76,8 +76,8 @@ case_busy() {
 	done
 }
 
-# Keys that move again just when they are about to go, or are gone: each is visited about as often as
-# keys are retired, in changing order, while the daemon is asked all the time.
+# Keys that move again just when they are about to go, or are gone: each is visited about as often
+# as keys are retired, in changing order, while the daemon is asked all the time.
 case_race() {
 	local account
 
@@ -106,8 +106,9 @@ never_backwards() {
 			print $1, old[$1], "->", $2 }' "$1" "$2"
 }
 
-# Ten places and five times as many keys, always new ones: `other` takes what finds no room, admission
-# follows retirement, and no sample that two successive scrapes both show ever becomes less.
+# Ten places and five times as many keys, always new ones: `other` takes what finds no room,
+# admission follows retirement, and no sample that two successive scrapes both show ever becomes
+# less.
 case_other() {
 	local round account backwards=0 last=0 now SOCKET
 
@@ -162,33 +163,38 @@ quiet() {
 		= '[]' ]
 }
 
-# Namespaces and devices by the hundred thousand, each a key that never comes back. The kernel's slots
-# are few beside that: they must be given back.
+# churn_along COUNT: with a scrape a second
+churn_along() {
+	local scraper
+
+	scrape_along &
+	scraper=$!
+	PIDS+=("$scraper")
+	LINE=$("$TOOLS/churn" "$1" 2 10) || fault 'expected churn to do its work, got an error'
+	kill "$scraper"
+	wait "$scraper" 2>/dev/null
+	forget_pid "$scraper"
+	truth 'all keys to be retired' wait_until 30 quiet
+}
+
+# Namespaces and devices by the hundred thousand, each a key that never comes back. The kernel's
+# slots are few beside that: they must be given back.
 case_churn() {
-	local account memory scraper
+	local account memory
 
 	needs root btf runs cpus || return
 	[ -c /dev/net/tun ] || skip '/dev/net/tun is needed' || return
 	start_daemon $'[series]\nretire-after = 1s\n[drops]\nslots = 16384' || return
+	: >"$TMP/backwards"
 	account=$(drops_account)
-	# As many keys at once as there will be at any time: what was needed for them may be kept.
-	"$TOOLS/churn" 10000 2 10 >/dev/null || fault 'expected churn to do its work, got an error'
-	truth 'the first keys to be retired' wait_until 30 quiet
+	# As many keys at once as there will be at any time: the memory for them may be kept.
+	churn_along 20000
 	equal 'account after the first keys' "$account" "$(drops_account)"
 	memory=$(pss)
-
-	: >"$TMP/backwards"
-	scrape_along &
-	scraper=$!
-	PIDS+=("$scraper")
-	LINE=$("$TOOLS/churn" "$CHURN" 2 10) || fault 'expected churn to do its work, got an error'
-	kill "$scraper"
-	wait "$scraper" 2>/dev/null
-	forget_pid "$scraper"
+	churn_along "$CHURN"
 	equal namespaces "$CHURN" "$(word namespaces)"
-	equal 'counters that went backwards' '' "$(head -n 3 "$TMP/backwards")"
-	truth 'all keys to be retired' wait_until 30 quiet
 	equal 'account' "$account" "$(drops_account)"
+	equal 'counters that went backwards' '' "$(head -n 3 "$TMP/backwards")"
 	at_least 'retired' $((CHURN + CHURN / 10)) "$(retired)"
 	equal 'lost for want of room' 0 "$(get '/drops?top=1' | jq .lost.map_full)"
 	between 'memory, kB' 1 $((memory * 110 / 100)) "$(pss)"

@@ -20,8 +20,8 @@ grown() {
 		"def total: [.[0].rows[] | select($2) | .$1] | add // 0; (\$after | total) - (\$before | total)"
 }
 
-# quick_namespace NAMESPACE EARLY-RETRANS: with a short retransmission timeout, and with tail loss probes or
-# without (0)
+# quick_namespace NAMESPACE EARLY-RETRANS: with a short retransmission timeout, and with tail loss
+# probes or without (0)
 quick_namespace() {
 	namespace "$1"
 	inside "$1" ip route replace local 127.0.0.1 dev lo table local proto kernel scope host \
@@ -33,7 +33,8 @@ quick_namespace() {
 		echo 0 >/proc/sys/net/ipv4/tcp_syn_linear_timeouts" 2>/dev/null
 }
 
-# What all rows together say is what the namespace says; nobody else on this machine retransmits now.
+# What all rows together say is what the namespace says; nobody else on this machine retransmits
+# now.
 as_the_kernel() {
 	equal 'retransmits and failures' "$(statistic a TcpRetransSegs)" \
 		$(($(grown retransmits true) + $(grown failures true)))
@@ -62,7 +63,8 @@ case_rto() {
 	equal TCPTimeouts 4 "$(statistic a TcpExtTCPTimeouts)"
 	expect_cause rto ESTABLISHED "$family" 4
 	as_the_kernel
-	# Each timeout is twice the one before: four of them are fifteen times the first, eight the last.
+	# Each timeout is twice the one before: four of them are fifteen times the first, eight
+	# the last.
 	truth 'timeouts that double' jq -en --argjson sum "$(grown timeout_seconds.sum '.cause == "rto"')" \
 		'$sum >= 15 * 0.02 and $sum < 15 * 0.25' >/dev/null
 	equal 'failures' 0 "$(grown failures true)"

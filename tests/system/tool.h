@@ -12,8 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-__attribute__((noreturn, format(printf, 1, 2)))
-static inline void die(const char *format, ...)
+__attribute__((noreturn, format(printf, 1, 2))) static inline void die(const char *format, ...)
 {
 	int error = errno;
 	va_list arguments;

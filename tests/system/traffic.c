@@ -4,16 +4,16 @@
  * packet is received, and dropped, on the CPU and in the context that sent it.
  *
  *	udp ADDRESS PORT COUNT SIZE [THREADS]	COUNT datagrams of SIZE bytes
- *	segments ADDRESS PORT COUNT SIZE N	COUNT sends of N * SIZE bytes with UDP_SEGMENT = SIZE
- *	unread ADDRESS PORT COUNT SIZE BUFFER	to an own socket with SO_RCVBUF = BUFFER that is read
- *						only afterwards; prints how many had found room
+ *	segments ADDRESS PORT COUNT SIZE N	COUNT sends of N * SIZE bytes, UDP_SEGMENT = SIZE
+ *	unread ADDRESS PORT COUNT SIZE BUFFER	to an own socket with SO_RCVBUF = BUFFER, read
+ *						only afterwards; prints how many found room
  *	interrupted ADDRESS BLOCKED CLOSED N	see interrupted()
  *	connect ADDRESS PORT COUNT		COUNT connections, one after the other
- *	syn ADDRESS PORT COUNT RETRIES		COUNT connections at once, TCP_SYNCNT = RETRIES, until
- *						all have failed
+ *	syn ADDRESS PORT COUNT RETRIES		COUNT connections at once with TCP_SYNCNT =
+ *						RETRIES, until all have failed
  *	icmp ADDRESS COUNT SIZE [bad]		COUNT echo requests of SIZE bytes after the header;
  *						bad: with a wrong checksum
- *	unix COUNT				COUNT messages to a unix socket that is closed unread
+ *	unix COUNT				COUNT messages to a unix socket closed unread
  *
  * Prints one line: "sent N" and what else is known.
  */
@@ -74,7 +74,9 @@ static int udp(char **arguments, int n)
 
 	for (int i = 0; i < threads; i++) {
 		floods[i] = (struct flood){
-			.to = &to, .bytes = bytes, .cpu = nth_cpu(i),
+			.to = &to,
+			.bytes = bytes,
+			.cpu = nth_cpu(i),
 			.count = count / threads + (i < count % threads),
 		};
 		if (pthread_create(&ids[i], NULL, flood_thread, &floods[i]) != 0)
@@ -169,7 +171,9 @@ static int interrupted(char **arguments, int n)
 	struct endpoint closed = endpoint(arguments[0], arguments[2]);
 	struct interrupted both = {
 		.blocked = { .to = &blocked, .bytes = 64, .cpu = nth_cpu(0) },
-		.closed = { .to = &closed, .bytes = 64, .cpu = nth_cpu(1),
+		.closed = { .to = &closed,
+			    .bytes = 64,
+			    .cpu = nth_cpu(1),
 			    .count = number(arguments[3], 1, 100000000) },
 	};
 	pthread_t interrupter, victim;
@@ -304,7 +308,7 @@ static int icmp(char **arguments, int n)
 static const struct {
 	const char *name;
 	int (*run)(char **arguments, int n);
-	int arguments;			/* at least */
+	int arguments; /* at least */
 } commands[] = {
 	{ "udp", udp, 4 },
 	{ "segments", segments, 5 },

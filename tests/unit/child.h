@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests that change what there is no way back from (namespaces, system call filters): each in a child. */
+/* Tests that change what there is no way back from (namespaces, filters of system calls): each in a
+ * child. */
 #pragma once
 
 #include <errno.h>

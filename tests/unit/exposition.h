@@ -27,7 +27,7 @@ struct exposition {
 	size_t n_series;
 	char **families;
 	size_t n_families;
-	double bucket; /* of the histogram series that is being read */
+	double bucket;	 /* of the histogram series that is being read */
 	char *bucket_of; /* its labels without le; NULL: none */
 };
 

@@ -17,9 +17,9 @@
 struct fake {
 	struct fake_probe probe;
 	struct kernel kernel; /* what the collector's functions are given of all this */
-	int error; /* what open() returns */
-	const char *reason; /* what it says then; NULL: nothing */
-	bool bad_maps; /* its maps cannot be mapped */
+	int error;	      /* what open() returns */
+	const char *reason;   /* what it says then; NULL: nothing */
+	bool bad_maps;	      /* its maps cannot be mapped */
 	unsigned opened, closed;
 	uint64_t gauged; /* the monotonic time that gauges() was given last */
 };

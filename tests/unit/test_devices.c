@@ -129,6 +129,23 @@ static void never_anothers_name(void **state)
 	assert_in_range(remembered, DEVICES_REMEMBERED / 2, DEVICES_REMEMBERED);
 }
 
+/* Every namespace has a device 1 and, mostly, a device 2. */
+static void never_another_namespaces(void **state)
+{
+	char name[DEVICE_NAME_SIZE], buffer[DEVICE_NAME_SIZE];
+
+	for (unsigned i = 0; i < 4 * DEVICES_REMEMBERED; i++) {
+		snprintf(name, sizeof(name), "eth%u", i);
+		assert_name(*state, OTHER_NETNS + i, 2, name, name);
+	}
+	for (unsigned i = 0; i < 4 * DEVICES_REMEMBERED; i++) {
+		const char *got = devices_name(*state, OTHER_NETNS + i, 2, "", buffer);
+
+		snprintf(name, sizeof(name), "eth%u", i);
+		assert_true(strcmp(got, name) == 0 || strcmp(got, "unknown") == 0);
+	}
+}
+
 static void groups(void **state)
 {
 	static const struct {
@@ -183,6 +200,7 @@ int main(void)
 		test(own_namespace_is_asked),
 		test(long_names_are_cut),
 		test(never_anothers_name),
+		test(never_another_namespaces),
 		test(groups),
 		test(another_configuration),
 		cmocka_unit_test(nothing_to_free),

@@ -145,10 +145,10 @@ static struct table *make_block(void)
 	row->values[table->value_of[ERRORS]] = 2;
 	row->values[table->value_of[BUSY]] = 1500000000;
 	row->values[table->value_of[OLDEST]] = 2500000000;
-	observe(table, row, QUEUE, 0, 953, 3); /* 2^-20 s and less */
-	observe(table, row, QUEUE, 1, 954, 4); /* just above: by 2^-19 s */
-	observe(table, row, QUEUE, 4, 1907, 5); /* 2^-19 s */
-	observe(table, row, QUEUE, 80, 1000000000, 7); /* 1 s */
+	observe(table, row, QUEUE, 0, 953, 3);		 /* 2^-20 s and less */
+	observe(table, row, QUEUE, 1, 954, 4);		 /* just above: by 2^-19 s */
+	observe(table, row, QUEUE, 4, 1907, 5);		 /* 2^-19 s */
+	observe(table, row, QUEUE, 80, 1000000000, 7);	 /* 1 s */
 	observe(table, row, QUEUE, 104, 64000000000, 1); /* 64 s */
 	observe(table, row, QUEUE, 105, 64000000001, 2); /* +Inf */
 	observe(table, row, SIZE, 28, 4096, 10);
@@ -444,18 +444,15 @@ static void never_twice(void **state)
 	}
 }
 
-#define PROMETHEUS_2_42                                                                    \
-	"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=" \
-	"0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
-#define PROMETHEUS_3                                                                                \
-	"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"                    \
-	"application/openmetrics-text;version=0.0.1;q=0.5,"                                         \
-	"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=" \
-	"0.2"
-#define PROTOBUF                                                                                   \
-	"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding="        \
-	"delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;" \
-	"version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+#define OM "application/openmetrics-text;version="
+#define PROTO "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+#define TEXT_0 "text/plain;version=0.0.4;"
+#define PROMETHEUS_2_42 OM "1.0.0," OM "0.0.1;q=0.75," TEXT_0 "q=0.5,*/*;q=0.1"
+#define PROMETHEUS_3                                             \
+	OM "1.0.0;escaping=allow-utf-8;q=0.6," OM "0.0.1;q=0.5," \
+	   "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4," TEXT_0 "q=0.3,*/*;q=0.2"
+#define PROTOBUF \
+	PROTO "encoding=delimited," OM "1.0.0;q=0.8," OM "0.0.1;q=0.75," TEXT_0 "q=0.5,*/*;q=0.1"
 
 static void negotiation(void **state)
 {
@@ -502,6 +499,7 @@ static void negotiation(void **state)
 		{ "application/openmetrics-text;q=,text/plain;q=1", PROMETHEUS_TEXT },
 		{ "application/openmetrics-text;", PROMETHEUS_OPENMETRICS },
 		{ "application/openmetrics-text;q", PROMETHEUS_OPENMETRICS },
+		{ "text/plain;q=0.5,application/openmetrics-text;qs=0", PROMETHEUS_OPENMETRICS },
 	};
 
 	(void)state;

@@ -11,8 +11,9 @@
 #include "kernel/slots.h"
 #include "util.h"
 
-/* The sanitizer's; gcc comes without its header. */
+/* The sanitizer's; gcc comes without the header. */
 extern size_t __sanitizer_get_current_allocated_bytes(void);
+extern int __lsan_do_recoverable_leak_check(void);
 
 enum { KEY, SECOND, N_WRITERS = 3 };
 
@@ -489,6 +490,7 @@ static void retire_by_time(void *userdata)
 	/* One that is still waiting when everything ends. */
 	expect(slots_retire(fixture->slots, end + 2 * IDLE, IDLE) == 0);
 	slots_free(fixture->slots);
+	expect(__lsan_do_recoverable_leak_check() == 0);
 }
 
 static void without_membarrier(void **state)

@@ -217,6 +217,8 @@ static void search_past_data(void **state)
 {
 	(void)state;
 	assert_found(0xffffffff81002400, "second", "second.isra.0", "kernel", 0x400, 0x800);
+	/* Nothing is ever dropped in some_data. */
+	assert_found(0xffffffff81002900, "second", "second.isra.0", "kernel", 0x900, 0x1000);
 }
 
 static void search_outside(void **state)
