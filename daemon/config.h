@@ -9,6 +9,7 @@
  *	[series]	budget		1 to 100000: label sets per metric before `other`
  *			retire-after	a duration from 1s to 365d ("90s", "15m", "6h", "7d")
  *	[drops]		slots		a power of two, 64 to 65536: kernel slots per CPU
+ *	[receive]	slots		the same
  *	[devices]	group		patterns, separated by spaces: PATTERN or LABEL=PATTERN (fnmatch(3));
  *					may be empty
  *
@@ -46,7 +47,7 @@ struct config {
 	COLLECTORS(COLLECTOR_SWITCH) /* drops, receive, ...: is it on? */
 	unsigned series_budget;
 	uint64_t retire_after_ns;
-	unsigned drops_slots;
+	unsigned drops_slots, receive_slots;
 	struct config_group groups[CONFIG_MAX_GROUPS];
 	unsigned n_groups;
 };

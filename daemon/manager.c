@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -140,16 +141,19 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct manager *m = userdata;
 	uint64_t now = clock_monotonic();
+	unsigned ended = 0;
 	bool sweep = now - m->swept >= sweep_interval(m->config);
 
 	(void)usec;
 	for (unsigned i = 0; i < m->n_collecting; i++) {
 		collecting_collect(&m->collecting[i]);
 		if (sweep)
-			collecting_retire(&m->collecting[i], m->config->retire_after_ns);
+			ended += collecting_retire(&m->collecting[i], m->config->retire_after_ns);
 	}
 	if (sweep)
 		m->swept = now;
+	if (ended > 0)
+		malloc_trim(0);
 	/* From now, not from when it was due: what a suspended machine missed is not made up for.
 	 * */
 	sd_event_source_set_time_relative(source, TICK_USEC);
@@ -178,8 +182,9 @@ static int apply_config(struct manager *m, struct config *config)
 
 	log_set_level(config->log_level);
 	devices_configure(m->kernel.devices, config);
-	if (config->drops_slots != m->config->drops_slots)
-		log_warning("[drops] slots: takes effect when dropscoped is started again");
+	if (config->drops_slots != m->config->drops_slots ||
+	    config->receive_slots != m->config->receive_slots)
+		log_warning("slots: a change takes effect when dropscoped is started again");
 	for (unsigned i = 0; i < m->n_collecting && !error; i++) {
 		error = reopen_collector(m, &m->collecting[i], config);
 		table_set_budget(m->collecting[i].table, config->series_budget);

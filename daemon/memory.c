@@ -46,19 +46,23 @@ void memory_settle(void)
 {
 	_cleanup_(fclosep) FILE *file = fopen("/proc/self/smaps", "re");
 	struct mapping mapping = { .file = false };
+	unsigned long own = 0, pages;
 	char line[512];
 
 	mallopt(M_MMAP_THRESHOLD, GIVE_BACK);
 	mallopt(M_TRIM_THRESHOLD, GIVE_BACK);
 	malloc_trim(0);
 	while (file && fgets(line, sizeof(line), file)) {
-		unsigned long anonymous;
-
-		if (parse_mapping(line, &mapping))
+		if (parse_mapping(line, &mapping)) {
+			own = 0;
 			continue;
+		}
 		/* Pages of its own mean that the mapping is not what the file says. */
-		if (sscanf(line, "Anonymous: %lu kB", &anonymous) == 1 && anonymous == 0 &&
-		    mapping.file && !mapping.writable)
+		if (sscanf(line, "Anonymous: %lu kB", &pages) == 1)
+			own += pages;
+		/* Comes last of the two. */
+		if (sscanf(line, "Swap: %lu kB", &pages) == 1 && pages + own == 0 && mapping.file &&
+		    !mapping.writable)
 			madvise((void *)mapping.start, mapping.end - mapping.start, MADV_DONTNEED);
 	}
 }

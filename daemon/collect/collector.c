@@ -63,7 +63,7 @@ static void losses_declare(struct collecting *c)
 
 	table->losses[table->n_losses++].cause = "map_full";
 	table->losses[table->n_losses++].cause = "nested";
-	for (unsigned i = 0; i < TABLE_MAX_LOSSES && c->collector->losses[i].cause; i++)
+	for (unsigned i = 0; i < TABLE_MAX_LOSSES - 2 && c->collector->losses[i].cause; i++)
 		table->losses[table->n_losses++].cause = c->collector->losses[i].cause;
 }
 
@@ -170,10 +170,11 @@ void collecting_collect(struct collecting *c)
 	c->duration = clock_monotonic() - start;
 }
 
-void collecting_retire(struct collecting *c, uint64_t idle)
+unsigned collecting_retire(struct collecting *c, uint64_t idle)
 {
-	if (!c->slots)
-		return;
-	if (slots_retire(c->slots, clock_monotonic(), idle) > 0)
+	unsigned ended = c->slots ? slots_retire(c->slots, clock_monotonic(), idle) : 0;
+
+	if (ended > 0)
 		table_admit(c->table);
+	return ended;
 }

@@ -40,8 +40,8 @@ struct collector {
 	unsigned writers;		/* programs that claim slots, on each CPU */
 	struct {
 		const char *cause;
-		unsigned counter;   /* offset in struct slot_writer */
-	} losses[TABLE_MAX_LOSSES]; /* what can be lost, beside map_full and nested */
+		unsigned counter;	/* offset in struct slot_writer */
+	} losses[TABLE_MAX_LOSSES - 2]; /* what can be lost, beside map_full and nested */
 
 	/* Slots for each writer: a power of two. */
 	unsigned (*slots)(const struct config *config);
@@ -84,8 +84,8 @@ bool collector_enabled(const struct collector *collector, const struct config *c
 /* Brings the table up to date. Does nothing for one that is down. */
 void collecting_collect(struct collecting *c);
 /* Ends rows that have not moved for `idle` nanoseconds, and gives room to those that wait for it.
- * */
-void collecting_retire(struct collecting *c, uint64_t idle);
+ * Returns how many have ended. */
+unsigned collecting_retire(struct collecting *c, uint64_t idle);
 
 /* Names a tracepoint that the kernel lacks, as a reason. Returns -ENOENT. */
 int collecting_missing(const char *tracepoint, char **ret_reason);

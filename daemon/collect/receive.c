@@ -46,12 +46,9 @@ static const struct column columns[] = {
 	  .help = "Sizes of received packets, after GRO, without the link-layer header." },
 };
 
-enum { SLOTS_PER_WRITER = 128 }; /* devices times protocols; 576 bytes each */
-
 static unsigned receive_slots(const struct config *config)
 {
-	(void)config;
-	return SLOTS_PER_WRITER;
+	return config->receive_slots;
 }
 
 static int receive_open(struct collecting *c, char **ret_reason)

@@ -228,7 +228,7 @@ static struct row *self_row(struct table *table, const char *first, const char *
 	return table_add(table, labels, now, &row) < 0 ? NULL : row;
 }
 
-/* Programs that are no longer there: their collector was turned off. */
+/* Collectors and programs that are no longer there: turned off. */
 static void drop_unseen(struct table *table, uint64_t now)
 {
 	for (uint32_t i = table->n_rows; i-- > 0;)
@@ -240,8 +240,11 @@ static int collect_collectors(struct table *table, const struct collecting *c, u
 			      uint64_t now)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct row *row = self_row(table, c[i].collector->name, NULL, now);
+		struct row *row;
 
+		if (c[i].disabled) /* is not meant to be up: an alert on 0 must not fire */
+			continue;
+		row = self_row(table, c[i].collector->name, NULL, now);
 		if (!row)
 			return -ENOMEM;
 		row->values[0] = c[i].slots != NULL;
@@ -249,6 +252,7 @@ static int collect_collectors(struct table *table, const struct collecting *c, u
 		row->values[2] = c[i].table->projections[0].n_series;
 		row->values[3] = c[i].table->n_rows;
 	}
+	drop_unseen(table, now);
 	return 0;
 }
 

@@ -118,8 +118,7 @@ static int reply_table(struct collecting *c, const struct request *request, stru
 static int route_healthy(struct routes *routes, const struct request *request, struct reply *reply)
 {
 	(void)routes;
-	if (request->n_parameters)
-		return refuse_parameters(request, reply);
+	(void)request;
 	reply->status = 200;
 	reply->content_type = json_type;
 	buffer_string(&reply->body, "{\"healthy\": true}\n");
@@ -131,8 +130,7 @@ static int route_ready(struct routes *routes, const struct request *request, str
 {
 	bool ready = true;
 
-	if (request->n_parameters)
-		return refuse_parameters(request, reply);
+	(void)request;
 	for (unsigned i = 0; i < routes->n_collecting; i++)
 		ready = ready && (routes->collecting[i].slots || routes->collecting[i].disabled);
 	buffer_printf(&reply->body, "{\n  \"ready\": %s,\n  \"collectors\": {",
@@ -187,7 +185,8 @@ int routes_handle(void *userdata, const struct request *request, struct reply *r
 
 	for (unsigned i = 0; i < ARRAY_SIZE(paths); i++)
 		if (strcmp(request->path, paths[i].path) == 0)
-			return paths[i].route(routes, request, reply);
+			return request->n_parameters ? refuse_parameters(request, reply)
+						     : paths[i].route(routes, request, reply);
 	for (unsigned i = 0; i < routes->n_collecting; i++)
 		if (request->path[0] == '/' &&
 		    strcmp(request->path + 1, routes->collecting[i].table->name) == 0)

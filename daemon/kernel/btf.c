@@ -10,6 +10,7 @@
 
 static const char modules_path[] = "/sys/kernel/btf";
 static const char core_prefix[] = "SKB_DROP_REASON_";
+static const uint32_t subsystem_mask = 0xffff0000; /* an enumerator, too */
 static const uint64_t look_again_ns = 10 * 1000000000ULL;
 
 int kernel_btf_load(struct btf **ret_btf)
@@ -116,10 +117,13 @@ static const char *reasons_find(const struct reasons *reasons, uint32_t number)
 	return NULL;
 }
 
-/* Takes the values whose upper half is `subsystem` and that have no name yet. An enum has 32 or,
- * since its mask does not fit an int, 64-bit values, depending on who wrote the BTF. */
+/*
+ * Takes the core's values, whose upper half is 0, or those of subsystems, that have no name yet. An
+ * enum has 32 or, since its mask does not fit an int, 64-bit values, depending on who wrote the
+ * BTF.
+ */
 static int reasons_take(struct reasons *reasons, const struct btf *btf, const struct btf_type *type,
-			uint32_t subsystem)
+			bool core)
 {
 	for (unsigned i = 0; i < btf_vlen(type); i++) {
 		bool wide = btf_is_enum64(type);
@@ -128,7 +132,8 @@ static int reasons_take(struct reasons *reasons, const struct btf *btf, const st
 		const char *name = btf__name_by_offset(btf, wide ? btf_enum64(type)[i].name_off
 								 : btf_enum(type)[i].name_off);
 
-		if (number >> 16 != subsystem || reasons_find(reasons, number))
+		if ((number >> 16 == 0) != core || number == subsystem_mask ||
+		    reasons_find(reasons, number))
 			continue;
 		if (strncmp(name, core_prefix, sizeof(core_prefix) - 1) == 0)
 			name += sizeof(core_prefix) - 1;
@@ -149,7 +154,7 @@ int reasons_new(const struct btf *btf, struct reasons **ret_reasons)
 	if (id < 0)
 		id = btf__find_by_name_kind(btf, "skb_drop_reason", BTF_KIND_ENUM64);
 	if (id > 0)
-		error = reasons_take(reasons, btf, btf__type_by_id(btf, id), 0);
+		error = reasons_take(reasons, btf, btf__type_by_id(btf, id), true);
 	if (error) {
 		reasons_free(reasons);
 		return error;
@@ -168,10 +173,8 @@ void reasons_free(struct reasons *reasons)
 	free(reasons);
 }
 
-/* A subsystem's enum is called something_drop_reason, and its values carry the subsystem's number.
- * */
-static int reasons_search(struct reasons *reasons, const struct btf *btf, unsigned from,
-			  uint32_t subsystem)
+/* A subsystem's enum is called something_drop_reason; its values carry the subsystem's number. */
+static int reasons_search(struct reasons *reasons, const struct btf *btf, unsigned from)
 {
 	static const char ending[] = "drop_reason";
 
@@ -188,7 +191,7 @@ static int reasons_search(struct reasons *reasons, const struct btf *btf, unsign
 		    strcmp(name + size - sizeof(ending) + 1, ending) != 0 ||
 		    strcmp(name, "skb_drop_reason") == 0)
 			continue;
-		if (reasons_take(reasons, btf, type, subsystem) < 0)
+		if (reasons_take(reasons, btf, type, false) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -200,13 +203,14 @@ static void closedirp(DIR **dir)
 		closedir(*dir);
 }
 
-static void reasons_look(struct reasons *reasons, uint32_t subsystem)
+/* All subsystems at once: the next unknown reason may be another one's. */
+static void reasons_look(struct reasons *reasons)
 {
 	_cleanup_(kernel_btf_freep) struct btf *base = NULL;
 	_cleanup_(closedirp) DIR *dir = opendir(modules_path);
 	struct dirent *entry;
 
-	if (kernel_btf_load(&base) < 0 || reasons_search(reasons, base, 1, subsystem) < 0 || !dir)
+	if (kernel_btf_load(&base) < 0 || reasons_search(reasons, base, 1) < 0 || !dir)
 		return;
 	while ((entry = readdir(dir))) {
 		_cleanup_(kernel_btf_freep) struct btf *module = NULL;
@@ -216,7 +220,7 @@ static void reasons_look(struct reasons *reasons, uint32_t subsystem)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", modules_path, entry->d_name);
 		module = btf__parse_split(path, base);
-		if (module && reasons_search(reasons, module, btf__type_cnt(base), subsystem) < 0)
+		if (module && reasons_search(reasons, module, btf__type_cnt(base)) < 0)
 			return;
 	}
 }
@@ -229,7 +233,7 @@ void reasons_name(struct reasons *reasons, uint32_t reason, uint64_t now,
 
 	if (!known && subsystem && (!reasons->looked || now - reasons->looked >= look_again_ns)) {
 		reasons->looked = now;
-		reasons_look(reasons, subsystem);
+		reasons_look(reasons);
 		known = reasons_find(reasons, reason);
 	}
 	if (known)

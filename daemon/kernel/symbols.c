@@ -139,7 +139,8 @@ int symbols_new(struct symbols **ret_symbols)
 	symbols->program = -1;
 	/* Any address will do to find out whether kallsyms shows addresses. */
 	symbols->available = symbols_load(symbols) == 0 ||
-			     symbols_search(kallsyms_path, UINT64_MAX, &ignored) == -ENOENT;
+			     (access(kallsyms_path, R_OK) == 0 &&
+			      symbols_search(kallsyms_path, UINT64_MAX, &ignored) == -ENOENT);
 	*ret_symbols = symbols;
 	return 0;
 }

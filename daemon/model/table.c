@@ -401,6 +401,14 @@ void table_set_budget(struct table *table, unsigned budget)
 	table->budget = budget;
 }
 
+/* Is there a series for the row's labels, or room for one? */
+static bool has_place(const struct table *table, const struct projection *p, const struct row *row)
+{
+	if (is_other_by_name(p, row))
+		return false;
+	return p->n_series < table->budget || projection_find(p, row, projection_hash(p, row));
+}
+
 /* Moves a row from `other` to its series, if there is room now: from here on it counts there. */
 static void row_promote(struct table *table, struct row *row, unsigned index)
 {
@@ -426,8 +434,8 @@ void table_admit(struct table *table)
 	for (unsigned i = 0; i < table->n_projections; i++) {
 		const struct projection *p = &table->projections[i];
 
-		for (uint32_t j = 0; j < table->n_rows && p->n_series < table->budget; j++)
-			if (!table->rows[j]->series[i] && !is_other_by_name(p, table->rows[j]))
+		for (uint32_t j = 0; j < table->n_rows; j++)
+			if (!table->rows[j]->series[i] && has_place(table, p, table->rows[j]))
 				row_promote(table, table->rows[j], i);
 	}
 }

@@ -91,6 +91,16 @@ static const char *type_name(enum column_kind kind)
 	return kind == COLUMN_COUNTER ? "counter" : kind == COLUMN_GAUGE ? "gauge" : "histogram";
 }
 
+/* OpenMetrics knows a unit only as the end of a name. */
+static void write_unit(struct buffer *b, const struct column *column)
+{
+	const char *unit = column->unit == UNIT_SECONDS ? "seconds" : "bytes";
+	const char *end = strrchr(column->metric, '_');
+
+	if (column->unit != UNIT_NONE && end && strcmp(end + 1, unit) == 0)
+		buffer_printf(b, "# UNIT %s %s\n", column->metric, unit);
+}
+
 /* In 0.0.4 a counter's family is named like its samples; in OpenMetrics without _total. */
 static void write_family(struct buffer *b, const struct column *column,
 			 enum prometheus_format format)
@@ -109,6 +119,8 @@ static void write_family(struct buffer *b, const struct column *column,
 	buffer_char(b, ' ');
 	buffer_string(b, type_name(column->kind));
 	buffer_char(b, '\n');
+	if (format == PROMETHEUS_OPENMETRICS)
+		write_unit(b, column);
 }
 
 /* Copies a label's text and returns where it ends; escaped, it is at most twice as long. */

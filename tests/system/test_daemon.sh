@@ -234,6 +234,9 @@ case_collector_off() {
 	equal 'samples of retransmit' 0 "$(grep -c '^dropscope_tcp_' "$TMP/metrics")"
 	truth 'samples of drops and receive' grep -q '^dropscope_receive_packets_total' "$TMP/metrics"
 	equal 'drops' 1 "$(sample "$TMP/metrics" dropscope_collector_up 'collector="drops"')"
+	# Nothing is wrong with it, so that it is not 0 either: an alert would fire.
+	equal 'block is no collector here' 0 \
+		"$(grep -c '^dropscope_collector_up{collector="block"}' "$TMP/metrics")"
 	equal 'ready' 200 "$(status /-/ready)"
 	equal '/drops' 200 "$(status /drops)"
 	# What is off has no table, and the answer says why.

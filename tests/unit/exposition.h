@@ -179,6 +179,16 @@ static inline void exposition_line(struct exposition *e, const char *line)
 		}
 		return;
 	}
+	/* A unit is the end of its family's name. */
+	if (e->openmetrics && strncmp(line, "# UNIT ", 7) == 0) {
+		char unit[16];
+
+		assert_int_equal(sscanf(line, "# UNIT %127s %15s", help, unit), 2);
+		assert_string_equal(help, e->family);
+		assert_true(strlen(help) > strlen(unit));
+		assert_string_equal(help + strlen(help) - strlen(unit), unit);
+		return;
+	}
 	if (line[0] == '#')
 		fail_msg("neither HELP nor TYPE: %s", line);
 	exposition_sample(e, line);

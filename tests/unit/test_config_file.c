@@ -19,7 +19,7 @@
 #define NO_TEXT                                                                                  \
 	"not a line of text; allowed: up to 198 bytes, none of them zero, and a list may go on " \
 	"in indented lines"
-#define SECTIONS "daemon, collectors, series, drops, devices"
+#define SECTIONS "daemon, collectors, series, drops, receive, devices"
 
 /* inih takes " ;" for a comment, and '#' for a letter. */
 static void test_comments(void **state)
