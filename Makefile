@@ -88,7 +88,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/checked/libdropscope.a $(wildcard tests
 
 BENCH_SKELETONS := $(patsubst tests/%.bpf.c,$(BUILD)/tests/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 
-$(BUILD)/tests/bench/%.skel.h: tests/bench/%.bpf.c
+$(BUILD)/tests/bench/%.skel.h: tests/bench/%.bpf.c $(wildcard tests/bench/*.h bpf/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) \
 		-I/usr/include/$(shell uname -m)-linux-gnu -Ibpf -I. -c $< -o $(@D)/$*.bpf.o

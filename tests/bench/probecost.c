@@ -6,7 +6,7 @@
  * time from the kernel's own statistics, less that of an empty program on the same tracepoint in
  * the same round (or the mean of all empty ones, where a program is not on one of theirs). Works on
  * any program that is loaded, whoever loaded it. With -b, two plain per-CPU hash counters run
- * beside them: reference_*.
+ * beside them: reference_*, and floor_*.
  *
  * Prints, per program, the median over the rounds: runs a round, average ns, net ns, smallest and
  * largest net ns, and runs that the kernel skipped (recursion_misses). Programs that did not run 50
