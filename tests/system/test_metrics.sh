@@ -169,7 +169,8 @@ case_prometheus() {
 	# OpenMetrics names the family without its suffix.
 	equal 'its type' counter "$(curl -sS "$API/metadata" |
 		jq -r '[.data["dropscope_drops", "dropscope_drops_total"][]?.type] | first')"
-	at_least 'retransmits' 3 "$(query 'sum(dropscope_tcp_retransmits_total)')"
+	equal 'retransmits' "$(get /retransmits | jq .totals.retransmits)" \
+		"$(query 'sum(dropscope_tcp_retransmits_total)')"
 	equal 'reads' 1 "$(query "count(dropscope_block_request_seconds_count{device=\"$LOOP_NAME\",operation=\"read\"} >= 100)")"
 	# A quantile needs classic buckets that add up.
 	truth 'a quantile that is a number' jq -en \
