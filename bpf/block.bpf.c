@@ -246,17 +246,11 @@ static __noinline struct block_slot *block_search(__u64 *ctx, __u64 word, __u64 
 {
 	struct slot_key key = { { word, diskseq, 0, 0 } };
 	const struct request *rq = (const void *)ctx[0];
-	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &writer);
-	struct block_slot *slot = (void *)slot_search(&slots, &key, writer);
+	struct slot_writer *counters;
+	struct block_slot *slot = (void *)slot_search(&slots, &writers, &key, writer, &counters);
 	const struct gendisk *disk;
 
-	if (!counters)
-		return NULL;
-	if (!slot) {
-		counters->map_full++;
-		return NULL;
-	}
-	if (!slot_is_new(&slot->key))
+	if (!slot || !slot_is_new(&slot->key))
 		return slot;
 	slot->first_seen = bpf_ktime_get_ns();
 	disk = request_disk(rq);

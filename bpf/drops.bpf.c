@@ -47,18 +47,12 @@ static __noinline struct drops_slot *drops_search(__u64 *ctx, __u64 origin, __u6
 {
 	struct slot_key key = { { ctx[1] | SLOT_LIVE, origin, cookie, kind } };
 	const struct sk_buff *skb = (void *)ctx[0];
-	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &cpu);
-	struct drops_slot *slot = (void *)slot_search(&slots, &key, cpu);
+	struct slot_writer *counters;
+	struct drops_slot *slot = (void *)slot_search(&slots, &writers, &key, cpu, &counters);
 	const struct net_device *dev = packet_device(skb);
 	const struct net *net;
 
-	if (!counters)
-		return NULL;
-	if (!slot) {
-		counters->map_full++;
-		return NULL;
-	}
-	if (!slot_is_new(&slot->key))
+	if (!slot || !slot_is_new(&slot->key))
 		return slot;
 	slot->first_seen = bpf_ktime_get_ns();
 	__builtin_memset(slot->device, 0, sizeof(slot->device));

@@ -18,16 +18,10 @@ static __noinline struct receive_slot *receive_search(__u64 *ctx, __u64 ifindex,
 {
 	struct slot_key key = { { ifindex | SLOT_LIVE, cookie, kind, 0 } };
 	const struct sk_buff *skb = (void *)ctx[0];
-	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &cpu);
-	struct receive_slot *slot = (void *)slot_search(&slots, &key, cpu);
+	struct slot_writer *counters;
+	struct receive_slot *slot = (void *)slot_search(&slots, &writers, &key, cpu, &counters);
 
-	if (!counters)
-		return NULL;
-	if (!slot) {
-		counters->map_full++;
-		return NULL;
-	}
-	if (!slot_is_new(&slot->key))
+	if (!slot || !slot_is_new(&slot->key))
 		return slot;
 	slot->first_seen = bpf_ktime_get_ns();
 	slot->netns = READ_ONLY(skb)->dev->nd_net.net->ns.inum;

@@ -29,16 +29,11 @@ enum writer { WRITER_SKB, WRITER_SYNACK };
 static __noinline struct retransmit_slot *retransmit_search(__u64 word, __u32 writer)
 {
 	struct slot_key key = { { word, 0, 0, 0 } };
-	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &writer);
-	struct retransmit_slot *slot = (void *)slot_search(&slots, &key, writer);
+	struct slot_writer *counters;
+	struct retransmit_slot *slot =
+		(void *)slot_search(&slots, &writers, &key, writer, &counters);
 
-	if (!counters)
-		return NULL;
-	if (!slot) {
-		counters->map_full++;
-		return NULL;
-	}
-	if (slot_is_new(&slot->key)) {
+	if (slot && slot_is_new(&slot->key)) {
 		slot->first_seen = bpf_ktime_get_ns();
 		slot_publish(&slot->key, &key, counters);
 	}

@@ -99,14 +99,19 @@ static __always_inline struct slot_key *slot_find(void *map, const struct slot_k
 }
 
 /*
- * The key's slot, or a free one to be filled and published by the caller (slot_is_new()), or NULL
- * when there is no room: the caller counts that. Belongs into a function that is not inlined.
+ * The key's slot, or a free one, to be filled and published by the caller (slot_is_new()), or NULL
+ * when there is no room, which is counted. *ret_counters are the writer's, for slot_publish().
+ * Belongs into a function that is not inlined.
  */
-static __always_inline struct slot_key *slot_search(void *map, const struct slot_key *key,
-						    __u32 writer)
+static __always_inline struct slot_key *slot_search(void *map, void *writer_map,
+						    const struct slot_key *key, __u32 writer,
+						    struct slot_writer **ret_counters)
 {
 	__u32 hash = slot_hash(key);
 
+	*ret_counters = bpf_map_lookup_elem(writer_map, &writer);
+	if (!*ret_counters)
+		return NULL;
 	for (__u32 i = 0; i < SLOT_PROBES; i++) {
 		struct slot_key *slot = slot_at(map, writer, hash + i);
 
@@ -115,6 +120,7 @@ static __always_inline struct slot_key *slot_search(void *map, const struct slot
 		if (slot->word[0] == 0 || slot_holds(slot, key))
 			return slot;
 	}
+	(*ret_counters)->map_full += 1;
 	return NULL;
 }
 

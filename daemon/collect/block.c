@@ -220,11 +220,9 @@ static int block_open(struct collecting *c, char **ret_reason)
 	skeleton->rodata->has_queue_argument = kernel_btf_arguments(btf, "block_rq_issue") > 1;
 	bit = kernel_btf_enumerator(btf, NULL, "__RQF_IO_STAT");
 	skeleton->rodata->rqf_io_stat = bit >= 0 ? 1u << bit : 1u << 13;
-	error = collecting_size(c, skeleton->obj);
+	error = bpf_map__set_max_entries(skeleton->maps.inflight, entries);
 	if (!error)
-		error = bpf_map__set_max_entries(skeleton->maps.inflight, entries);
-	if (!error)
-		error = probe_start(skeleton->obj, &c->probe, ret_reason);
+		error = collecting_load(c, skeleton->obj, ret_reason);
 	if (!error)
 		error = block_map(c, entries, ret_reason);
 	block_bpf__destroy(skeleton);

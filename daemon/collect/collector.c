@@ -39,16 +39,16 @@ int collecting_missing(const char *tracepoint, char **ret_reason)
 	return -ENOENT;
 }
 
-int collecting_size(struct collecting *c, struct bpf_object *object)
+int collecting_load(struct collecting *c, struct bpf_object *object, char **ret_reason)
 {
 	unsigned writers = probe_cpus() * c->collector->writers;
 	int error =
 		bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "writers"), writers);
 
-	if (error)
-		return error;
-	return bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "slots"),
-					writers * c->slots_per_writer);
+	if (!error)
+		error = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "slots"),
+						 writers * c->slots_per_writer);
+	return error ? error : probe_start(object, &c->probe, ret_reason);
 }
 
 bool collector_enabled(const struct collector *collector, const struct config *config)

@@ -15,6 +15,7 @@
 #include "../model/table.h"
 #include "list.h"
 
+struct bpf_object;
 struct btf;
 struct devices;
 struct reasons;
@@ -90,9 +91,8 @@ unsigned collecting_retire(struct collecting *c, uint64_t idle);
 /* Names a tracepoint that the kernel lacks, as a reason. Returns -ENOENT. */
 int collecting_missing(const char *tracepoint, char **ret_reason);
 
-/* Sets up the maps that every probe has; called by open() before probe_start(). */
-struct bpf_object;
-int collecting_size(struct collecting *c, struct bpf_object *object);
+/* For open(): sizes the maps that every probe has, and starts it as probe_start() does. */
+int collecting_load(struct collecting *c, struct bpf_object *object, char **ret_reason);
 
 uint64_t clock_now(void); /* nanoseconds since the epoch */
 uint64_t clock_monotonic(void);

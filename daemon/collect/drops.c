@@ -77,9 +77,7 @@ static int drops_open(struct collecting *c, char **ret_reason)
 	skeleton->rodata->has_rx_sk = arguments >= 4;
 	skeleton->rodata->has_rdonly_cast =
 		kernel_btf_has_function(c->kernel->btf, "bpf_rdonly_cast");
-	error = collecting_size(c, skeleton->obj);
-	if (!error)
-		error = probe_start(skeleton->obj, &c->probe, ret_reason);
+	error = collecting_load(c, skeleton->obj, ret_reason);
 	drops_bpf__destroy(skeleton);
 	return error;
 }

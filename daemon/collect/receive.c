@@ -64,9 +64,7 @@ static int receive_open(struct collecting *c, char **ret_reason)
 	skeleton->rodata->slots_per_writer = c->slots_per_writer;
 	skeleton->rodata->has_rdonly_cast =
 		kernel_btf_has_function(c->kernel->btf, "bpf_rdonly_cast");
-	error = collecting_size(c, skeleton->obj);
-	if (!error)
-		error = probe_start(skeleton->obj, &c->probe, ret_reason);
+	error = collecting_load(c, skeleton->obj, ret_reason);
 	receive_bpf__destroy(skeleton);
 	return error;
 }

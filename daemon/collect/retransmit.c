@@ -83,9 +83,7 @@ static int retransmit_open(struct collecting *c, char **ret_reason)
 	skeleton->rodata->tick_ns = tick_nanoseconds();
 	skeleton->rodata->has_rdonly_cast =
 		kernel_btf_has_function(c->kernel->btf, "bpf_rdonly_cast");
-	error = collecting_size(c, skeleton->obj);
-	if (!error)
-		error = probe_start(skeleton->obj, &c->probe, ret_reason);
+	error = collecting_load(c, skeleton->obj, ret_reason);
 	retransmit_bpf__destroy(skeleton);
 	return error;
 }

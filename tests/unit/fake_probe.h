@@ -102,17 +102,14 @@ static inline struct fake_slot *fake_run(struct fake_probe *probe, __u32 writer,
 					 const struct slot_key *key, uint64_t monotonic)
 {
 	struct fake_slot *slot = (void *)slot_find(&probe->slots, key, writer);
+	struct slot_writer *counters;
 
 	if (slot)
 		return slot;
-	slot = (void *)slot_search(&probe->slots, key, writer);
-	if (!slot) {
-		fake_writer(probe, writer)->map_full++;
-		return NULL;
-	}
-	if (slot_is_new(&slot->key)) {
+	slot = (void *)slot_search(&probe->slots, &probe->writers, key, writer, &counters);
+	if (slot && slot_is_new(&slot->key)) {
 		slot->first_seen = monotonic;
-		slot_publish(&slot->key, key, fake_writer(probe, writer));
+		slot_publish(&slot->key, key, counters);
 	}
 	return slot;
 }
