@@ -108,8 +108,21 @@ static __always_inline struct block_inflight *inflight_find(__u64 request)
 	return entry && entry->request == request ? entry : inflight_search(request);
 }
 
-/* The places behind the first: the request's entry, or a free one, claimed; NULL, counted, without
- * room. */
+/* Entries that are not in the first of their places: while there are none, a free first place means
+ * that a request has no entry, and nothing need be searched. */
+__u64 displaced;
+
+/* Of a claimed entry, what the one before has left. */
+static __always_inline void inflight_reset(struct block_inflight *entry, bool is_displaced)
+{
+	entry->queued = 0;
+	entry->issued = 0;
+	entry->device = 0;
+	entry->requeues = 0;
+	entry->displaced = is_displaced;
+}
+
+/* The request's entry wherever it is, or a free one, claimed; NULL, counted, without room. */
 static __noinline struct block_inflight *inflight_claim(__u64 request)
 {
 	__u32 hash = inflight_hash(request), writer = bpf_get_smp_processor_id();
@@ -122,8 +135,12 @@ static __noinline struct block_inflight *inflight_claim(__u64 request)
 		entry = inflight_at(hash + i);
 		if (!entry)
 			return NULL;
-		if (__sync_val_compare_and_swap(&entry->request, 0, request) == 0)
-			return entry;
+		if (__sync_val_compare_and_swap(&entry->request, 0, request) != 0)
+			continue;
+		inflight_reset(entry, i > 0);
+		if (i > 0)
+			__sync_fetch_and_add(&displaced, 1);
+		return entry;
 	}
 	counters = bpf_map_lookup_elem(&writers, &writer);
 	if (counters)
@@ -131,27 +148,25 @@ static __noinline struct block_inflight *inflight_claim(__u64 request)
 	return NULL;
 }
 
-/*
- * The request's entry: the one it has, else a free one, which is all zero but for its request. A
- * free first place is taken without a look at the others: an entry there could only be one that
- * lost its completion.
- */
+/* The request's entry: the one it has, else a free one, reset. */
 static __always_inline struct block_inflight *inflight_enter(__u64 request)
 {
 	struct block_inflight *entry = inflight_at(inflight_hash(request));
 
-	if (entry && (entry->request == request ||
-		      __sync_val_compare_and_swap(&entry->request, 0, request) == 0))
+	if (entry && entry->request == request)
 		return entry;
-	return inflight_claim(request);
+	if (!entry || *(volatile __u64 *)&displaced != 0 ||
+	    __sync_val_compare_and_swap(&entry->request, 0, request) != 0)
+		return inflight_claim(request);
+	inflight_reset(entry, false);
+	return entry;
 }
 
-/* Empties an entry, its request last: from then on it is another's. */
+/* Frees an entry: from the last store on it is another's. */
 static __always_inline void inflight_leave(struct block_inflight *entry)
 {
-	entry->queued = 0;
-	entry->issued = 0;
-	entry->requeues = 0;
+	if (entry->displaced)
+		__sync_fetch_and_add(&displaced, -1);
 	store_release(&entry->request, 0);
 }
 
@@ -181,8 +196,7 @@ int block_rq_insert(__u64 *ctx)
 	entry = inflight_enter(request_id(rq));
 	if (!entry || (entry->queued && entry->issued == 0))
 		return 0; /* requeued: it has waited since it was queued first */
-	entry->issued = 0;
-	entry->requeues = 0;
+	inflight_reset(entry, entry->displaced);
 	entry->queued = bpf_ktime_get_ns();
 	return 0;
 }
@@ -292,37 +306,9 @@ static __noinline int block_unmatched(__u32 writer)
 	return 0;
 }
 
-/* Fires for every part of a request that completes; the last part ends it. */
-SEC("tp_btf/block_rq_complete")
-int block_rq_complete(__u64 *ctx)
+static __always_inline void block_observe(struct block_slot *slot, __u64 queue, __u64 device)
 {
-	const struct request *rq = (const void *)ctx[0];
-	__u32 bytes = ctx[2], length = rq->__data_len, bucket;
-	struct block_inflight *entry;
-	struct block_slot *slot = block_slot_of(ctx, rq);
-	__u64 issued, queue, device, now;
-
-	if (!slot)
-		return 0;
-	slot->bytes += bytes;
-	if ((__u32)ctx[1])
-		slot->errors += 1;
-	if (bytes < length)
-		return 0;
-	entry = inflight_find(request_id(rq));
-	if (!entry || entry->issued == 0) {
-		if (entry)
-			inflight_leave(entry);
-		/* An empty request was the envelope of a flush, which is counted in its own right.
-		 * */
-		return length ? block_unmatched(bpf_get_smp_processor_id()) : 0;
-	}
-	now = bpf_ktime_get_ns();
-	issued = entry->issued;
-	queue = issued - entry->queued;
-	device = now - issued;
-	slot->requeues += entry->requeues;
-	inflight_leave(entry);
+	__u32 bucket;
 
 	slot->queue_sum += queue;
 	bucket = block_bucket(queue);
@@ -336,5 +322,43 @@ int block_rq_complete(__u64 *ctx)
 	bucket = block_bucket(queue + device);
 	if (bucket < HISTOGRAM_SECONDS_BUCKETS)
 		slot->request[bucket] += 1;
-	return 0;
+}
+
+/* Fires for every part of a request that completes; the last part ends it. */
+SEC("tp_btf/block_rq_complete")
+int block_rq_complete(__u64 *ctx)
+{
+	const struct request *rq = (const void *)ctx[0];
+	__u32 bytes = ctx[2], length = rq->__data_len;
+	struct block_inflight *entry = NULL;
+	struct block_slot *slot;
+	__u64 issued = 0, queue, now;
+
+	if (bytes >= length) {
+		entry = inflight_find(request_id(rq));
+		if (entry)
+			issued = entry->issued;
+		/* An empty request that was never issued was the envelope of a flush, which is
+		 * counted in its own right. */
+		if (!issued && !length) {
+			if (entry)
+				inflight_leave(entry);
+			return 0;
+		}
+	}
+	slot = block_slot_of(ctx, rq);
+	if (slot) {
+		slot->bytes += bytes;
+		if ((__u32)ctx[1])
+			slot->errors += 1;
+		if (issued) {
+			now = bpf_ktime_get_ns();
+			queue = issued - entry->queued;
+			slot->requeues += entry->requeues;
+			block_observe(slot, queue, now - issued);
+		}
+	}
+	if (entry)
+		inflight_leave(entry);
+	return slot && bytes >= length && !issued ? block_unmatched(bpf_get_smp_processor_id()) : 0;
 }

@@ -48,7 +48,8 @@ struct block_inflight {
 	__u64 queued; /* created, or inserted where creation is not stamped */
 	__u64 issued; /* 0: not, or not again after a requeue */
 	__u32 device; /* BLOCK_DEVICE() */
-	__u16 operation;
+	__u8 operation;
+	__u8 displaced; /* it is not in the first of its places */
 	__u16 requeues;
 };
 

@@ -7,12 +7,19 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+/* A namespace's cookie, which is never used again; where the kernel has none as a number (before
+ * 5.12), its inode, which may be. */
+static __always_inline __u64 net_identity(const struct net *net)
+{
+	return bpf_core_field_exists(net->net_cookie) ? net->net_cookie : net->ns.inum;
+}
+
 /*
  * skb->dev shares its place with an rb-tree link and with UDP's dev_scratch. It is a device when it
  * is a kernel address (tested first: a load from another address takes a fault, 1 us), and what it
- * points to has an index and a name: in another sk_buff, which is what a link leads to, a pointer's
- * upper bytes stand among the name's first eight, and no ASCII name has those. NULL when it is
- * none.
+ * points to has an index and an ASCII name. A link leads to another sk_buff, where those places are
+ * its padding or its neighbour: a pointer there has upper bytes that no such name has. NULL when it
+ * is none.
  */
 static __always_inline const struct net_device *packet_device(const struct sk_buff *skb)
 {

@@ -37,7 +37,7 @@ static __noinline __u64 socket_cookie(__u64 *ctx)
 {
 	const struct net *net = socket_net(ctx);
 
-	return net ? net->net_cookie : 0;
+	return net ? net_identity(net) : 0;
 }
 
 /* Every drop that is not in its first place: finds the key's slot or claims one, and counts what
@@ -78,14 +78,14 @@ int drops_kfree_skb(__u64 *ctx)
 
 	if (dev) {
 		ifindex = dev->ifindex;
-		key.word[2] = dev->nd_net.net->net_cookie;
+		key.word[2] = net_identity(dev->nd_net.net);
 	} else {
 		ifindex = skb->skb_iif;
 		key.word[2] = socket_cookie(ctx);
 	}
 	key.word[0] = ctx[1] | SLOT_LIVE;
 	key.word[1] = (has_reason ? ctx[2] << 32 : 0) | ifindex;
-	key.word[3] = packet_kind(skb);
+	key.word[3] = packet_kind(skb, skb->network_header);
 	slot = (void *)slot_find(&slots, &key, cpu);
 	if (!slot) {
 		slot = drops_search(ctx, key.word[1], key.word[2], key.word[3], cpu);

@@ -13,7 +13,7 @@ struct drops_slot {
 	__u64 packets;
 	__u64 wire_packets;
 	__u64 bytes;
-	__u64 zero;
+	__u64 unused;
 	/* Written once, when the slot is claimed. */
 	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
 	char device[16];  /* "" where there was no device to ask */

@@ -101,8 +101,8 @@ HISTOGRAM_INLINE unsigned int histogram_log2(unsigned long long value)
 /*
  * The bucket of a value: the number of bounds below it, 0 .. bounds. No table: the bounds of a
  * power of two are the four constants, shifted, and cost no cache line that may be cold.
- * `unit_log2` is ceil(log2(unit)): a value v has its first candidate for the power k, 2^k units <
- * v, at log2(v) - unit_log2, and k is that or one more.
+ * `unit_log2` is the least n with 2^n > unit: a value v has its first candidate for the power k,
+ * 2^k units < v, at log2(v) - unit_log2, and k is that or one more.
  */
 #define HISTOGRAM_BUCKET(name, c0, c1, c2, c3, unit_log2, first, last)                  \
 	HISTOGRAM_INLINE unsigned int name(unsigned long long value)                    \

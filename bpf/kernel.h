@@ -10,11 +10,8 @@
 
 #define KERNEL_TYPE __attribute__((preserve_access_index))
 
-#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
-#define AF_NETLINK 16
-#define AF_PACKET 17
 
 struct ns_common {
 	unsigned int inum;
@@ -59,13 +56,14 @@ struct sk_buff {
 	int skb_iif;
 	__be16 protocol;
 	__u16 network_header;
-	__u16 mac_header;
 	unsigned int tail;
 	unsigned int end;
 	unsigned char *head;
+	unsigned char *data;
 } KERNEL_TYPE;
 
 struct skb_shared_info {
+	unsigned short gso_size;
 	unsigned short gso_segs;
 } KERNEL_TYPE;
 

@@ -19,7 +19,7 @@
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 
-#define HEADER_UNSET 0xffff
+#define ETH_P_802_3_MIN 0x0600 /* below, an ethertype is a frame's length */
 
 /*
  * What kind of packet, in one word of a key:
@@ -90,9 +90,9 @@ static __always_inline __u32 packet_owner_family(const struct sk_buff *skb)
 
 /* Everything but plain IP: VLAN tags in the data, extension headers, LLC, packets of no ethertype.
  * */
-static __noinline __u64 packet_kind_slow(const struct sk_buff *skb)
+static __noinline __u64 packet_kind_slow(const struct sk_buff *skb, __u32 offset)
 {
-	__u32 offset = skb->network_header, ethertype = bpf_ntohs(skb->protocol), mac;
+	__u32 ethertype = bpf_ntohs(skb->protocol), llc_offset = offset;
 	struct llc_snap llc = {};
 
 	for (int i = 0; i < 2; i++) {
@@ -103,23 +103,25 @@ static __noinline __u64 packet_kind_slow(const struct sk_buff *skb)
 			break;
 		ethertype = bpf_ntohs(inner);
 		offset += 4;
+		llc_offset = offset;
+		if (ethertype < ETH_P_802_3_MIN)
+			ethertype = ETH_P_802_2; /* a length, as untagged frames are told */
 	}
 	if (ethertype == ETH_P_IP || ethertype == ETH_P_IPV6)
 		return KIND(ethertype, ip_protocol(skb, offset, ethertype), 0,
 			    ethertype == ETH_P_IP ? AF_INET : AF_INET6);
 	if (ethertype != ETH_P_802_2)
 		return KIND(ethertype, 0, 0, ethertype ? 0 : packet_owner_family(skb));
-	mac = skb->mac_header == HEADER_UNSET ? offset - 14 : skb->mac_header;
-	if (!packet_bytes(skb, mac + 14, &llc, sizeof(llc)) &&
-	    !packet_bytes(skb, mac + 14, &llc, 3))
+	if (!packet_bytes(skb, llc_offset, &llc, sizeof(llc)) &&
+	    !packet_bytes(skb, llc_offset, &llc, 3))
 		return KIND(ethertype, 0, 0, 0);
 	return KIND(ethertype, 0, link_of_llc(&llc), 0);
 }
 
-/* The packet's kind. Plain IP is read in line, through guarded loads; all else is a call. */
-static __always_inline __u64 packet_kind(const struct sk_buff *skb)
+/* The packet's kind; its network header begins `network` bytes into the buffer. Plain IP is read in
+ * line, through guarded loads; all else is a call. */
+static __always_inline __u64 packet_kind(const struct sk_buff *skb, __u32 network)
 {
-	__u32 network = skb->network_header;
 	__u16 ethertype = skb->protocol;
 
 	if (has_rdonly_cast && network + 20 <= skb->tail &&
@@ -135,23 +137,25 @@ static __always_inline __u64 packet_kind(const struct sk_buff *skb)
 		    !ipv6_is_extension(bytes->h_source[0]))
 			return KIND(ETH_P_IPV6, bytes->h_source[0], 0, AF_INET6);
 	}
-	return packet_kind_slow(skb);
+	return packet_kind_slow(skb, network);
 }
 
-/* The packets on the wire that an sk_buff stands for. */
+/* The packets on the wire that an sk_buff stands for. A merged one from a virtual machine (virtio,
+ * tap) says only how large they are. */
 static __always_inline __u32 packet_segments(const struct sk_buff *skb)
 {
-	__u16 segments = 0;
+	const struct skb_shared_info *info = (void *)(skb->head + skb->end);
+	__u16 segments = 0, size = 0;
 
 	if (has_rdonly_cast) {
-		const struct skb_shared_info *info =
-			bpf_rdonly_cast(skb->head + skb->end,
-					bpf_core_type_id_kernel(struct skb_shared_info));
+		info = bpf_rdonly_cast(info, bpf_core_type_id_kernel(struct skb_shared_info));
 		segments = info->gso_segs;
+		size = info->gso_size;
 	} else {
-		const struct skb_shared_info *info = (void *)(skb->head + skb->end);
-
 		bpf_core_read(&segments, sizeof(segments), &info->gso_segs);
+		bpf_core_read(&size, sizeof(size), &info->gso_size);
 	}
-	return segments ? segments : 1;
+	if (segments)
+		return segments;
+	return size ? (skb->len + size - 1) / size : 1;
 }

@@ -6,6 +6,7 @@
 
 #include <bpf/bpf_tracing.h>
 
+#include "device.h"
 #include "packet.h"
 #include "receive.h"
 
@@ -36,7 +37,8 @@ __noinline __u32 receive_bucket(__u32 bytes)
 	return histogram_bucket_bytes(bytes);
 }
 
-/* The device is valid here: the core has just read it, too. */
+/* The device is valid here: the core has just read it, too. The network header is not: the core
+ * sets it after this, to where the data begins. */
 SEC("tp_btf/netif_receive_skb")
 int receive_netif_receive_skb(__u64 *ctx)
 {
@@ -47,8 +49,8 @@ int receive_netif_receive_skb(__u64 *ctx)
 	struct slot_key key;
 
 	key.word[0] = (__u32)dev->ifindex | SLOT_LIVE;
-	key.word[1] = dev->nd_net.net->net_cookie;
-	key.word[2] = packet_kind(skb);
+	key.word[1] = net_identity(dev->nd_net.net);
+	key.word[2] = packet_kind(skb, skb->data - skb->head);
 	key.word[3] = 0;
 	slot = (void *)slot_find(&slots, &key, cpu);
 	if (!slot) {

@@ -22,6 +22,7 @@ SLOT_MAPS(struct retransmit_slot);
 #define TCP_CA_RECOVERY 3
 #define TCP_CA_LOSS 4
 #define ICSK_TIME_LOSS_PROBE 5
+#define SYNACK_TIMEOUT_MAX_NS 120000000000ULL /* TCP_RTO_MAX */
 
 /* Two programs write, and one can interrupt the other: each has slots of its own. */
 enum writer { WRITER_SKB, WRITER_SYNACK };
@@ -131,5 +132,7 @@ int retransmit_tcp_retransmit_synack(__u64 *ctx)
 	if (bpf_core_field_exists(req->timeout))
 		timeout = req->timeout;
 	timeout <<= BPF_CORE_READ_BITFIELD(req, num_timeout) & 15;
+	if (timeout > SYNACK_TIMEOUT_MAX_NS / tick_ns)
+		timeout = SYNACK_TIMEOUT_MAX_NS / tick_ns;
 	return retransmit_count(WRITER_SYNACK, RETRANSMIT_SYNACK, state, family, false, timeout);
 }

@@ -5,8 +5,8 @@
  * Each writer, which is one program on one CPU, has a power of two of slots of its own; a key's
  * place is its hash, and if that slot is another's, one of the next SLOT_PROBES - 1. Keys are
  * compared in place. A tracepoint program cannot run again on a CPU on which it is running (the
- * kernel skips the inner run and counts it in recursion_misses), so that a slot has one writer and
- * a plain add is exact.
+ * kernel skips the inner run and counts it in recursion_misses; since 6.1), so that a slot has one
+ * writer and a plain add is exact.
  *
  * word[0] of the key is the slot's state:
  *

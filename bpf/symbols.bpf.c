@@ -11,15 +11,13 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-__u64 addresses[SYMBOLS_BATCH];
-char names[SYMBOLS_BATCH][SYMBOLS_TEXT];
+__u64 address;
+char name[SYMBOLS_TEXT];
 
 /* %pB: the symbol that the call before a return address is in, as backtraces print it. */
 SEC("syscall")
 int resolve(void *ctx)
 {
-	for (int i = 0; i < SYMBOLS_BATCH; i++)
-		if (addresses[i])
-			BPF_SNPRINTF(names[i], sizeof(names[i]), "%pB", (void *)addresses[i]);
+	BPF_SNPRINTF(name, sizeof(name), "%pB", (void *)address);
 	return 0;
 }

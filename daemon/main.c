@@ -47,11 +47,10 @@ static int libbpf_log(enum libbpf_print_level level, const char *format, va_list
 
 static int list_metrics(void)
 {
-	_cleanup_(freep) struct self *none = NULL;
 	struct buffer out = { .data = NULL };
 	struct self *self;
+	bool failed;
 
-	(void)none;
 	if (self_new(&self) < 0)
 		return EXIT_FAILURE;
 	buffer_string(&out, "| metric | type | labels | meaning |\n|---|---|---|---|\n");
@@ -66,10 +65,12 @@ static int list_metrics(void)
 	}
 	for (unsigned i = 0; i < SELF_TABLES; i++)
 		prometheus_list(&out, self_tables(self)[i]);
-	fwrite(out.data, 1, out.size, stdout);
+	if (!out.failed)
+		fwrite(out.data, 1, out.size, stdout);
+	failed = out.failed;
 	buffer_free(&out);
 	self_free(self);
-	return EXIT_SUCCESS;
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 struct command {

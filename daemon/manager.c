@@ -187,6 +187,8 @@ static int apply_config(struct manager *m, struct config *config)
 		log_warning("slots: a change takes effect when dropscoped is started again");
 	for (unsigned i = 0; i < m->n_collecting && !error; i++) {
 		error = reopen_collector(m, &m->collecting[i], config);
+		if (error)
+			break;
 		table_set_budget(m->collecting[i].table, config->series_budget);
 		table_admit(m->collecting[i].table);
 	}

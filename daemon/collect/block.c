@@ -23,7 +23,7 @@ static const struct column columns[] = {
 	  .kind = COLUMN_COUNTER,
 	  .unit = UNIT_BYTES,
 	  .metric = "dropscope_block_bytes",
-	  .help = "Bytes that block requests transferred." },
+	  .help = "Bytes of completed block requests." },
 	{ .name = "errors",
 	  .kind = COLUMN_COUNTER,
 	  .metric = "dropscope_block_errors",
@@ -56,7 +56,8 @@ static const struct column columns[] = {
 	  .unit = UNIT_SECONDS,
 	  .metric = "dropscope_block_oldest_request_seconds",
 	  .by = "device",
-	  .help = "Age of the oldest request that the device has not completed, 0 without one." },
+	  .help = "Age of the oldest request that was issued to the device and is not completed, from "
+		  "when it was created; 0 without one." },
 };
 
 enum {
@@ -65,11 +66,12 @@ enum {
 	MIN_SLOTS = 32,
 	MAX_SLOTS = 4096,
 	MIN_INFLIGHT = 4096,
-	MAX_INFLIGHT = 1 << 18,
+	MAX_INFLIGHT = 1 << 16,
 	MAX_PATH = 320,
 	MAX_OLDEST = 256,     /* devices times operations with requests on their way */
 	SUSPECT_SECONDS = 60, /* older than this, an entry is checked */
 	SWEEP_SECONDS = 10,
+	GONE_SECONDS = 3600,
 };
 
 static const char *const operations[BLOCK_OPERATIONS] = {
@@ -270,8 +272,12 @@ static struct oldest *oldest_find(struct block_own *own, uint32_t device, unsign
 	return &own->oldest[own->n_oldest++];
 }
 
-/* Does the kernel say that this device has nothing on its way, or that there is no such device? */
-static bool device_is_idle(uint32_t device)
+/*
+ * Does the kernel know of nothing on its way to this device? Its count is of requests with iostats
+ * on, flushes and passthrough are not among them: where it cannot tell, nothing is idle. A device
+ * without an entry (gone, or a hidden path of a multipath one) is given an hour.
+ */
+static bool device_is_idle(uint32_t device, unsigned operation, uint64_t age)
 {
 	_cleanup_(fclosep) FILE *file = NULL;
 	unsigned long reads, writes;
@@ -281,8 +287,22 @@ static bool device_is_idle(uint32_t device)
 		 device & 0xfffff);
 	file = fopen(path, "re");
 	if (!file)
-		return errno == ENOENT;
-	return fscanf(file, "%lu %lu", &reads, &writes) == 2 && reads == 0 && writes == 0;
+		return errno == ENOENT && age > GONE_SECONDS * 1000000000ULL;
+	if (operation == BLOCK_FLUSH || operation == BLOCK_OTHER)
+		return false;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/iostats", device >> 20,
+		 device & 0xfffff);
+	return read_number(path) == 1 && fscanf(file, "%lu %lu", &reads, &writes) == 2 &&
+	       reads == 0 && writes == 0;
+}
+
+/* Frees an entry if it still is what it was when it was looked at. Whoever claims it next resets
+ * it. */
+static void inflight_forget(struct block_inflight *entry, uint64_t request, uint64_t issued)
+{
+	if (__atomic_load_n(&entry->issued, __ATOMIC_ACQUIRE) == issued)
+		__atomic_compare_exchange_n(&entry->request, &request, 0, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_RELAXED);
 }
 
 /*
@@ -296,18 +316,17 @@ static void oldest_measure(struct block_own *own, uint64_t monotonic)
 
 	for (unsigned i = 0; i < own->entries; i++) {
 		struct block_inflight *entry = &own->inflight[i];
+		uint64_t request = __atomic_load_n(&entry->request, __ATOMIC_ACQUIRE);
 		uint64_t issued = __atomic_load_n(&entry->issued, __ATOMIC_ACQUIRE);
-		uint64_t age = issued && issued < monotonic ? monotonic - issued : 0;
+		uint64_t since = __atomic_load_n(&entry->queued, __ATOMIC_RELAXED), age;
 		struct oldest *oldest;
 
-		if (!age)
+		if (!request || !since || since >= monotonic || !entry->device)
 			continue;
+		age = monotonic - since;
 		if (sweep && age > SUSPECT_SECONDS * 1000000000ULL &&
-		    device_is_idle(entry->device)) {
-			entry->queued = 0;
-			entry->requeues = 0;
-			__atomic_store_n(&entry->issued, 0, __ATOMIC_RELEASE);
-			__atomic_store_n(&entry->request, 0, __ATOMIC_RELEASE);
+		    device_is_idle(entry->device, entry->operation, age)) {
+			inflight_forget(entry, request, issued);
 			continue;
 		}
 		oldest = oldest_find(own, entry->device, entry->operation);

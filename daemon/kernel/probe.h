@@ -33,7 +33,7 @@ struct probe {
  * */
 struct probe_statistics {
 	uint64_t runs, nanoseconds;
-	uint64_t nested; /* skipped: it was running on that CPU already (since 5.12) */
+	uint64_t nested; /* skipped: it was running on that CPU already (since 6.1) */
 };
 
 /* Possible CPUs, which is what per-CPU memory is made for. */

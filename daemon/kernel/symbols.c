@@ -103,10 +103,10 @@ static int symbols_run(struct symbols *symbols, uint64_t address, struct symbol 
 	LIBBPF_OPTS(bpf_test_run_opts, options);
 
 	memset(symbols->exchange, 0, sizeof(*symbols->exchange));
-	symbols->exchange->addresses[0] = address;
+	symbols->exchange->address = address;
 	if (bpf_prog_test_run_opts(symbols->program, &options))
 		return -errno;
-	return symbol_parse(symbols->exchange->names[0], ret_symbol) ? 0 : -ENOENT;
+	return symbol_parse(symbols->exchange->name, ret_symbol) ? 0 : -ENOENT;
 }
 
 /* Keeps the program and its variables, and nothing of libbpf's object. */

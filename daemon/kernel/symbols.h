@@ -3,7 +3,7 @@
  * Kernel addresses as symbols. Two ways, tried in this order:
  *	bpf_snprintf("%pB") in a program that is run on demand: kernels since 5.14, no capability
  *	beyond those for BPF, no memory;
- *	/proc/kallsyms, streamed for each batch of new addresses: needs CAP_SYSLOG.
+ *	/proc/kallsyms, streamed for each new address: needs CAP_SYSLOG.
  */
 #pragma once
 

@@ -11,7 +11,8 @@
 
 enum { MAX_BOUNDS = 64, BOUND_SIZE = 24, LINE_EXTRA = 16 };
 
-/* A metric on its way to text: what all of its lines share, and the labels of the series at hand. */
+/* A metric on its way to text: what all of its lines share, and the labels of the series at hand.
+ * */
 struct writer {
 	struct buffer *out;
 	size_t metric_size;

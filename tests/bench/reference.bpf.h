@@ -125,7 +125,7 @@ int reference_kfree_skb(__u64 *ctx)
 		ctx[1],
 		(has_reason ? ctx[2] << 32 : 0) | ifindex,
 		net ? net->net_cookie : 0,
-		packet_kind(skb),
+		packet_kind(skb, skb->network_header),
 	} };
 
 	value = reference_find(&reference_drops, &key, &zero);
@@ -146,7 +146,7 @@ int reference_netif_receive_skb(__u64 *ctx)
 	struct reference_key key = { {
 		dev->ifindex,
 		dev->nd_net.net->net_cookie,
-		packet_kind(skb),
+		packet_kind(skb, skb->data - skb->head),
 	} };
 	struct reference_receive *value = reference_find(&reference_receive, &key, &zero);
 	__u32 bucket = reference_bucket(skb->len);
