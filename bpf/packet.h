@@ -88,8 +88,9 @@ static __always_inline __u32 packet_owner_family(const struct sk_buff *skb)
 	return (long)sk < 0 ? sk->__sk_common.skc_family : 0;
 }
 
-/* Everything but plain IP: VLAN tags in the data, extension headers, LLC, packets of no ethertype.
- * */
+/*
+ * Everything but plain IP: VLAN tags in the data, extension headers, LLC, packets of no ethertype.
+ */
 static __noinline __u64 packet_kind_slow(const struct sk_buff *skb, __u32 offset)
 {
 	__u32 ethertype = bpf_ntohs(skb->protocol), llc_offset = offset;

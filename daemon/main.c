@@ -35,8 +35,9 @@ static int libbpf_log(enum libbpf_print_level level, const char *format, va_list
 {
 	char text[1024];
 
-	/* libbpf warns of what a collector then gives as its reason: the details are for debugging.
-	 * */
+	/*
+	 * libbpf warns of what a collector then gives as its reason: the details are for debugging.
+	 */
 	if (level == LIBBPF_DEBUG || log_level() < LOG_DEBUG)
 		return 0;
 	vsnprintf(text, sizeof(text), format, arguments);

@@ -154,8 +154,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		m->swept = now;
 	if (ended > 0)
 		malloc_trim(0);
-	/* From now, not from when it was due: what a suspended machine missed is not made up for.
-	 * */
+	/*
+	 * From now, not from when it was due: what a suspended machine missed is not made up for.
+	 */
 	sd_event_source_set_time_relative(source, TICK_USEC);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

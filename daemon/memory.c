@@ -9,8 +9,9 @@
 
 #include "util.h"
 
-/* One entry of /proc/self/smaps: a line of address, permissions and path, then lines "Name: N kB".
- * */
+/*
+ * One entry of /proc/self/smaps: a line of address, permissions and path, then lines "Name: N kB".
+ */
 struct mapping {
 	uintptr_t start, end;
 	bool file, writable;

@@ -272,6 +272,12 @@ static struct oldest *oldest_find(struct block_own *own, uint32_t device, unsign
 	return &own->oldest[own->n_oldest++];
 }
 
+/* What sysfs says of a device: its directory, or a file in there ("/inflight"). */
+static void device_path(char path[static MAX_PATH], uint32_t device, const char *file)
+{
+	snprintf(path, MAX_PATH, "/sys/dev/block/%u:%u%s", device >> 20, device & 0xfffff, file);
+}
+
 /*
  * Does the kernel know of nothing on its way to this device? Its count is of requests with iostats
  * on, flushes and passthrough are not among them: where it cannot tell, nothing is idle. A device
@@ -283,15 +289,13 @@ static bool device_is_idle(uint32_t device, unsigned operation, uint64_t age)
 	unsigned long reads, writes;
 	char path[MAX_PATH];
 
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/inflight", device >> 20,
-		 device & 0xfffff);
+	device_path(path, device, "/inflight");
 	file = fopen(path, "re");
 	if (!file)
 		return errno == ENOENT && age > GONE_SECONDS * 1000000000ULL;
 	if (operation == BLOCK_FLUSH || operation == BLOCK_OTHER)
 		return false;
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/iostats", device >> 20,
-		 device & 0xfffff);
+	device_path(path, device, "/queue/iostats");
 	return read_number(path) == 1 && fscanf(file, "%lu %lu", &reads, &writes) == 2 &&
 	       reads == 0 && writes == 0;
 }
@@ -360,8 +364,7 @@ static void oldest_stand_in(struct table *table, struct oldest *oldest, uint64_t
 	char path[MAX_PATH], target[MAX_PATH] = "";
 
 	if (!oldest->row) {
-		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", oldest->device >> 20,
-			 oldest->device & 0xfffff);
+		device_path(path, oldest->device, "");
 		if (readlink(path, target, sizeof(target) - 1) < 0)
 			target[0] = '\0';
 		describe_device(&description, oldest->device, oldest->operation,

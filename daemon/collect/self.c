@@ -209,8 +209,9 @@ struct table *const *self_tables(const struct self *self)
 	return self->tables;
 }
 
-/* The row with these labels, made when it is first asked for. `now` is when it was last asked for.
- * */
+/*
+ * The row with these labels, made when it is first asked for. `now` is when it was last asked for.
+ */
 static struct row *self_row(struct table *table, const char *first, const char *second,
 			    uint64_t now)
 {

@@ -53,8 +53,9 @@ struct reply {
 	bool cacheable;		  /* false: Cache-Control: no-store */
 };
 
-/* Fills *reply, which is zeroed. Returns 0, or -errno for a 500; a body that `failed` is one too.
- * */
+/*
+ * Fills *reply, which is zeroed. Returns 0, or -errno for a 500; a body that `failed` is one too.
+ */
 typedef int (*server_handler_t)(void *userdata, const struct request *request, struct reply *reply);
 
 struct server;

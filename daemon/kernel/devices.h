@@ -10,8 +10,9 @@ enum { DEVICE_NAME_SIZE = 16, DEVICES_REMEMBERED = 1024 };
 
 struct devices;
 
-/* `config` supplies the groups and must outlive the devices or be replaced by devices_configure().
- * */
+/*
+ * `config` supplies the groups and must outlive the devices or be replaced by devices_configure().
+ */
 int devices_new(const struct config *config, struct devices **ret_devices);
 void devices_free(struct devices *devices);
 void devices_configure(struct devices *devices, const struct config *config);

@@ -29,8 +29,9 @@ struct probe {
 	unsigned n_maps;
 };
 
-/* What the kernel counts of a program. Time and runs stay 0 unless kernel.bpf_stats_enabled is on.
- * */
+/*
+ * What the kernel counts of a program. Time and runs stay 0 unless kernel.bpf_stats_enabled is on.
+ */
 struct probe_statistics {
 	uint64_t runs, nanoseconds;
 	uint64_t nested; /* skipped: it was running on that CPU already (since 6.1) */

@@ -37,6 +37,7 @@ void symbols_resolve(struct symbols *symbols, uint64_t address, struct symbol *r
 /* For tests: one line of kallsyms or of %pB; the stripping of suffixes. */
 bool symbol_parse(const char *text, struct symbol *ret_symbol);
 void symbol_strip(char *name);
-/* The second way: searches a file in the format of /proc/kallsyms. 0, -ENOENT, -EPERM (all zeros).
- * */
+/*
+ * The second way: searches a file in the format of /proc/kallsyms. 0, -ENOENT, -EPERM (all zeros).
+ */
 int symbols_search(const char *path, uint64_t address, struct symbol *ret_symbol);

@@ -63,3 +63,8 @@ uint64_t histogram_quantile(const struct histogram_scale *scale, const uint64_t 
 	}
 	return lower;
 }
+
+double histogram_power(int power)
+{
+	return power < 0 ? 1.0 / (double)(1UL << -power) : (double)(1UL << power);
+}

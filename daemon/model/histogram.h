@@ -23,3 +23,6 @@ extern const struct histogram_scale histogram_seconds, histogram_bytes;
 uint64_t histogram_count(const struct histogram_scale *scale, const uint64_t *values);
 uint64_t histogram_quantile(const struct histogram_scale *scale, const uint64_t *values,
 			    double quantile);
+
+/* 2^power, exactly: the bounds that classic buckets have, in seconds or bytes. */
+double histogram_power(int power);

@@ -275,8 +275,9 @@ static void projection_remove(struct projection *p, struct series *series)
 	series_free(series);
 }
 
-/* A row that is "other" in every label of a metric belongs to that series, which is always there.
- * */
+/*
+ * A row that is "other" in every label of a metric belongs to that series, which is always there.
+ */
 static bool is_other_by_name(const struct projection *p, const struct row *row)
 {
 	for (unsigned i = 0; i < p->n_labels; i++)
@@ -285,8 +286,9 @@ static bool is_other_by_name(const struct projection *p, const struct row *row)
 	return p->n_labels > 0;
 }
 
-/* The series that the row counts in: an old one, a new one within the budget, or NULL for `other`.
- * */
+/*
+ * The series that the row counts in: an old one, a new one within the budget, or NULL for `other`.
+ */
 static struct series *projection_join(struct projection *p, const struct table *table,
 				      struct row *row)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tables as JSON. Counters are exact 64-bit integers, seconds exact decimals, times RFC 3339 UTC.
- * */
+/*
+ * Tables as JSON. Counters are exact 64-bit integers, seconds exact decimals, times RFC 3339 UTC.
+ */
 #pragma once
 
 #include "../model/query.h"

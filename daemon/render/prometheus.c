@@ -11,8 +11,9 @@
 
 enum { MAX_BOUNDS = 64, BOUND_SIZE = 24, LINE_EXTRA = 16 };
 
-/* A metric on its way to text: what all of its lines share, and the labels of the series at hand.
- * */
+/*
+ * A metric on its way to text: what all of its lines share, and the labels of the series at hand.
+ */
 struct writer {
 	struct buffer *out;
 	size_t metric_size;
@@ -215,7 +216,7 @@ static void prepare_bounds(struct writer *w, const struct histogram_scale *scale
 		if (power >= 0)
 			snprintf(w->bounds[i], BOUND_SIZE, "%lu.0", 1UL << power);
 		else
-			snprintf(w->bounds[i], BOUND_SIZE, "%.17g", 1.0 / (1UL << -power));
+			snprintf(w->bounds[i], BOUND_SIZE, "%.17g", histogram_power(power));
 	}
 }
 

@@ -103,8 +103,7 @@ static void put_classic_buckets(struct buffer *b, struct buffer *scratch,
 		if (i % HISTOGRAM_SUB)
 			continue;
 		put_unsigned(scratch, BUCKET_COUNT, cumulative);
-		put_double(scratch, BUCKET_BOUND,
-			   power < 0 ? 1.0 / (double)(1UL << -power) : (double)(1UL << power));
+		put_double(scratch, BUCKET_BOUND, histogram_power(power));
 		put_message(b, HISTOGRAM_BUCKET_FIELD, scratch);
 	}
 }
@@ -121,9 +120,7 @@ static void put_native_buckets(struct buffer *b, struct buffer *scratch,
 	int64_t previous = 0;
 
 	put_unsigned(b, HISTOGRAM_SCHEMA, zigzag(SCHEMA));
-	put_double(b, HISTOGRAM_ZERO_THRESHOLD,
-		   scale->first < 0 ? 1.0 / (double)(1UL << -scale->first)
-				    : (double)(1UL << scale->first));
+	put_double(b, HISTOGRAM_ZERO_THRESHOLD, histogram_power(scale->first));
 	put_unsigned(b, HISTOGRAM_ZERO_COUNT, counts[0]);
 	while (from <= to && !counts[from])
 		from++;

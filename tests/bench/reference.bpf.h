@@ -8,6 +8,7 @@
 #pragma once
 
 #include "../../bpf/device.h"
+#include "../../bpf/histogram.h"
 #include "../../bpf/packet.h"
 
 const volatile bool has_reason = true;		/* an argument of kfree_skb since 5.17 */
@@ -58,27 +59,11 @@ static __always_inline void *reference_find(void *map, const struct reference_ke
 /* The power of two that is not below a size, at most the last. */
 static __always_inline __u32 reference_bucket(__u32 size)
 {
-	__u32 x = size ? size - 1 : 0, r = 0;
+	__u32 x = size ? size - 1 : 0;
 
 	if (x >= 1 << (REFERENCE_SIZES - 1))
 		return REFERENCE_SIZES - 1;
-	if (x >> 8) {
-		x >>= 8;
-		r += 8;
-	}
-	if (x >> 4) {
-		x >>= 4;
-		r += 4;
-	}
-	if (x >> 2) {
-		x >>= 2;
-		r += 2;
-	}
-	if (x >> 1) {
-		x >>= 1;
-		r += 1;
-	}
-	return r + x;
+	return x ? histogram_log2(x) + 1 : 0;
 }
 
 /* The least that any counter can cost: one slot of the CPU's own, found by its number, plus one. */
