@@ -26,14 +26,6 @@ const volatile __u32 inflight_mask = 63; /* entries of `inflight`, a power of tw
 
 SLOT_MAPS(struct block_slot);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 64);
-	__type(key, __u32);
-	__type(value, struct block_inflight);
-} inflight SEC(".maps");
-
 /* include/linux/blk_types.h */
 #define REQ_OP_MASK 0xff
 #define REQ_OP_READ 0
@@ -44,7 +36,7 @@ struct {
 
 static __always_inline __u32 request_operation(const struct request *rq)
 {
-	switch (rq->cmd_flags & REQ_OP_MASK) {
+	switch (GET(rq, cmd_flags) & REQ_OP_MASK) {
 	case REQ_OP_READ:
 		return BLOCK_READ;
 	case REQ_OP_WRITE:
@@ -62,55 +54,29 @@ static __always_inline __u32 request_operation(const struct request *rq)
 static __always_inline const struct gendisk *request_disk(const struct request *rq)
 {
 	const struct request___rq_disk *old = (const void *)rq;
+	const struct request_queue *queue;
 
 	if (bpf_core_field_exists(old->rq_disk))
-		return old->rq_disk;
-	return READ_ONLY(rq)->q->disk;
+		return GET(old, rq_disk);
+	queue = GET(READ_ONLY(rq), q);
+	return GET(queue, disk);
 }
 
 /* A request's address as a number. The verifier lets no pointer be multiplied or compared with a
  * number, but the difference of two pointers is one: from a place that stays where it is, it is an
- * identity. */
+ * identity. That place is in a map that the next program takes over with the requests: it must know
+ * them again. As raw_tp an address is a number. */
 static __always_inline __u64 request_id(const struct request *rq)
 {
-	return (__u64)rq - (__u64)&inflight_mask;
+#ifdef RAW_TRACEPOINT
+	return (__u64)rq;
+#else
+	__u32 first = 0;
+	const void *place = bpf_map_lookup_elem(&writers, &first);
+
+	return place ? (__u64)rq - (__u64)place : 0;
+#endif
 }
-
-static __always_inline __u32 inflight_hash(__u64 request)
-{
-	return request * 0x9e3779b97f4a7c15 >> 40;
-}
-
-static __always_inline struct block_inflight *inflight_at(__u32 hash)
-{
-	__u32 index = hash & inflight_mask;
-
-	return bpf_map_lookup_elem(&inflight, &index);
-}
-
-static __noinline struct block_inflight *inflight_search(__u64 request)
-{
-	__u32 hash = inflight_hash(request);
-
-	for (__u32 i = 0; i < BLOCK_INFLIGHT_PROBES; i++) {
-		struct block_inflight *entry = inflight_at(hash + i);
-
-		if (entry && entry->request == request)
-			return entry;
-	}
-	return NULL;
-}
-
-static __always_inline struct block_inflight *inflight_find(__u64 request)
-{
-	struct block_inflight *entry = inflight_at(inflight_hash(request));
-
-	return entry && entry->request == request ? entry : inflight_search(request);
-}
-
-/* Entries that are not in the first of their places: while there are none, a free first place means
- * that a request has no entry, and nothing need be searched. */
-__u64 displaced;
 
 /* Of a claimed entry, what the one before has left. */
 static __always_inline void inflight_reset(struct block_inflight *entry, bool is_displaced)
@@ -122,57 +88,22 @@ static __always_inline void inflight_reset(struct block_inflight *entry, bool is
 	entry->displaced = is_displaced;
 }
 
-/* The request's entry wherever it is, or a free one, claimed; NULL, counted, without room. */
-static __noinline struct block_inflight *inflight_claim(__u64 request)
+static __always_inline struct block_inflight *inflight_full(void)
 {
-	__u32 hash = inflight_hash(request), writer = bpf_get_smp_processor_id();
-	struct block_inflight *entry = inflight_search(request);
-	struct slot_writer *counters;
+	__u32 writer = bpf_get_smp_processor_id();
+	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &writer);
 
-	if (entry)
-		return entry;
-	for (__u32 i = 0; i < BLOCK_INFLIGHT_PROBES; i++) {
-		entry = inflight_at(hash + i);
-		if (!entry)
-			return NULL;
-		if (__sync_val_compare_and_swap(&entry->request, 0, request) != 0)
-			continue;
-		inflight_reset(entry, i > 0);
-		if (i > 0)
-			__sync_fetch_and_add(&displaced, 1);
-		return entry;
-	}
-	counters = bpf_map_lookup_elem(&writers, &writer);
 	if (counters)
 		__sync_fetch_and_add(&counters->inflight_full, 1);
 	return NULL;
 }
 
-/* The request's entry: the one it has, else a free one, reset. */
-static __always_inline struct block_inflight *inflight_enter(__u64 request)
-{
-	struct block_inflight *entry = inflight_at(inflight_hash(request));
-
-	if (entry && entry->request == request)
-		return entry;
-	if (!entry || *(volatile __u64 *)&displaced != 0 ||
-	    __sync_val_compare_and_swap(&entry->request, 0, request) != 0)
-		return inflight_claim(request);
-	inflight_reset(entry, false);
-	return entry;
-}
-
-/* Frees an entry: from the last store on it is another's. */
-static __always_inline void inflight_leave(struct block_inflight *entry)
-{
-	if (entry->displaced)
-		__sync_fetch_and_add(&displaced, -1);
-	store_release(&entry->request, 0);
-}
+/* Which of the two ways is up to who compiles this; both use what stands above. */
+#include "inflight.h"
 
 static __always_inline bool creation_is_stamped(const struct request *rq)
 {
-	return (rq->rq_flags & rqf_io_stat) && rq->start_time_ns;
+	return (GET(rq, rq_flags) & rqf_io_stat) && GET(rq, start_time_ns);
 }
 
 static __always_inline const struct request *request_argument(const __u64 *ctx)
@@ -185,7 +116,7 @@ static __always_inline const struct request *request_argument(const __u64 *ctx)
 }
 
 /* Needed only where creation is not stamped (iostats=0): then this is when the wait begins. */
-SEC("tp_btf/block_rq_insert")
+PROBE("block_rq_insert")
 int block_rq_insert(__u64 *ctx)
 {
 	const struct request *rq = request_argument(ctx);
@@ -202,7 +133,7 @@ int block_rq_insert(__u64 *ctx)
 }
 
 /* A request that is merged into another ends here, without a completion. */
-SEC("tp_btf/block_rq_merge")
+PROBE("block_rq_merge")
 int block_rq_merge(__u64 *ctx)
 {
 	const struct request *rq = request_argument(ctx);
@@ -216,7 +147,7 @@ int block_rq_merge(__u64 *ctx)
 	return 0;
 }
 
-SEC("tp_btf/block_rq_issue")
+PROBE("block_rq_issue")
 int block_rq_issue(__u64 *ctx)
 {
 	const struct request *rq = request_argument(ctx);
@@ -229,13 +160,13 @@ int block_rq_issue(__u64 *ctx)
 	if (entry->queued && entry->issued == 0) {
 		queued = entry->queued; /* inserted, or requeued */
 	} else {
-		if (creation_is_stamped(rq) && rq->start_time_ns < now)
-			queued = rq->start_time_ns;
+		if (creation_is_stamped(rq) && GET(rq, start_time_ns) < now)
+			queued = GET(rq, start_time_ns);
 		entry->requeues = 0;
 	}
 	disk = request_disk(rq);
 	entry->queued = queued;
-	entry->device = disk ? BLOCK_DEVICE(disk->major, disk->first_minor) : 0;
+	entry->device = disk ? BLOCK_DEVICE(GET(disk, major), GET(disk, first_minor)) : 0;
 	entry->operation = request_operation(rq);
 	entry->issued = now;
 	return 0;
@@ -243,14 +174,14 @@ int block_rq_issue(__u64 *ctx)
 
 /* The request will be issued again: the wait goes on. Counted with the completion, which may
  * interrupt this program and so must be the only one that writes slots. */
-SEC("tp_btf/block_rq_requeue")
+PROBE("block_rq_requeue")
 int block_rq_requeue(__u64 *ctx)
 {
 	struct block_inflight *entry = inflight_find(request_id(request_argument(ctx)));
 
 	if (entry) {
 		entry->issued = 0;
-		entry->requeues++;
+		entry->requeues += entry->requeues < 0xffff;
 	}
 	return 0;
 }
@@ -275,17 +206,17 @@ static __noinline struct block_slot *block_search(__u64 *ctx, __u64 word, __u64 
 	return slot;
 }
 
-static __always_inline struct block_slot *block_slot_of(__u64 *ctx, const struct request *rq)
+static __always_inline struct block_slot *block_slot_of(__u64 *ctx, const struct request *rq,
+							__u32 writer)
 {
 	const struct gendisk *disk = request_disk(rq);
 	struct slot_key key = { { (request_operation(rq) + 1ULL) << 32 | SLOT_LIVE, 0, 0, 0 } };
-	__u32 writer = bpf_get_smp_processor_id();
 	struct block_slot *slot;
 
 	if (disk) {
-		key.word[0] |= BLOCK_DEVICE(disk->major, disk->first_minor);
+		key.word[0] |= BLOCK_DEVICE(GET(disk, major), GET(disk, first_minor));
 		if (bpf_core_field_exists(disk->diskseq))
-			key.word[1] = disk->diskseq;
+			key.word[1] = GET(disk, diskseq);
 	}
 	slot = (void *)slot_find(&slots, &key, writer);
 	return slot ? slot : block_search(ctx, key.word[0], key.word[1], writer);
@@ -325,11 +256,10 @@ static __always_inline void block_observe(struct block_slot *slot, __u64 queue, 
 }
 
 /* Fires for every part of a request that completes; the last part ends it. */
-SEC("tp_btf/block_rq_complete")
-int block_rq_complete(__u64 *ctx)
+static __always_inline void block_count(__u64 *ctx, __u32 writer)
 {
 	const struct request *rq = (const void *)ctx[0];
-	__u32 bytes = ctx[2], length = rq->__data_len;
+	__u32 bytes = ctx[2], length = GET(rq, __data_len);
 	struct block_inflight *entry = NULL;
 	struct block_slot *slot;
 	__u64 issued = 0, queue, now;
@@ -343,10 +273,10 @@ int block_rq_complete(__u64 *ctx)
 		if (!issued && !length) {
 			if (entry)
 				inflight_leave(entry);
-			return 0;
+			return;
 		}
 	}
-	slot = block_slot_of(ctx, rq);
+	slot = block_slot_of(ctx, rq, writer);
 	if (slot) {
 		slot->bytes += bytes;
 		if ((__u32)ctx[1])
@@ -360,5 +290,18 @@ int block_rq_complete(__u64 *ctx)
 	}
 	if (entry)
 		inflight_leave(entry);
-	return slot && bytes >= length && !issued ? block_unmatched(bpf_get_smp_processor_id()) : 0;
+	if (slot && bytes >= length && !issued)
+		block_unmatched(writer);
+}
+
+PROBE("block_rq_complete")
+int block_rq_complete(__u64 *ctx)
+{
+	__u32 writer = bpf_get_smp_processor_id();
+
+	if (writer_enter(&writers, writer)) {
+		block_count(ctx, writer);
+		writer_leave(&writers, writer);
+	}
+	return 0;
 }

@@ -50,9 +50,16 @@ struct block_inflight {
 	__u32 device; /* BLOCK_DEVICE() */
 	__u8 operation;
 	__u8 displaced; /* it is not in the first of its places */
-	__u16 requeues;
+	__u16 requeues; /* at most that many */
 };
 
 _Static_assert(sizeof(struct block_inflight) == 32, "two to a cache line");
 
 #define BLOCK_INFLIGHT_PROBES 16
+
+/* Beside the entries, and as long-lived. */
+struct block_state {
+	/* Entries that are not in the first of their places: while there are none, a free first place
+	 * means that a request has no entry, and nothing need be searched. */
+	__u64 displaced;
+};

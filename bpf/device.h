@@ -11,7 +11,7 @@
  * 5.12), its inode, which may be. */
 static __always_inline __u64 net_identity(const struct net *net)
 {
-	return bpf_core_field_exists(net->net_cookie) ? net->net_cookie : net->ns.inum;
+	return bpf_core_field_exists(net->net_cookie) ? GET(net, net_cookie) : GET(net, ns.inum);
 }
 
 /*
@@ -23,11 +23,11 @@ static __always_inline __u64 net_identity(const struct net *net)
  */
 static __always_inline const struct net_device *packet_device(const struct sk_buff *skb)
 {
-	const struct net_device *dev = READ_ONLY(skb)->dev;
+	const struct net_device *dev = GET(READ_ONLY(skb), dev);
 	__u64 name;
 
-	if ((long)dev >= 0 || dev->ifindex <= 0)
+	if ((long)dev >= 0 || GET(dev, ifindex) <= 0)
 		return NULL;
-	name = *(const __u64 *)dev->name;
+	name = GET_WORD(dev, name);
 	return (name & 0xff) > ' ' && !(name & 0x8080808080808080) ? dev : NULL;
 }

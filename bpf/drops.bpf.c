@@ -7,7 +7,9 @@
 
 #include "device.h"
 #include "drops.h"
+#include "headers.h"
 #include "packet.h"
+#include "stacks.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -17,36 +19,46 @@ const volatile bool has_rx_sk = true;  /* since 6.11 */
 
 SLOT_MAPS(struct drops_slot);
 
-/* Without a device, the namespace is that of the socket that the packet was meant for or belongs
- * to, or NULL. It may be a request or a time-wait socket: only __sk_common may be read. */
-static __always_inline const struct net *socket_net(const __u64 *ctx)
-{
-	const struct sk_buff *skb = (void *)ctx[0];
-	const struct sock *sk;
+/* In all of these `drop` is what kfree_skb passes, or the same made by drops_tcp_drop(); `ctx` is the
+ * program's own, as helpers want it. */
 
-	if (has_rx_sk) {
-		sk = (void *)ctx[3];
-		if (sk)
-			return READ_ONLY(sk)->__sk_common.skc_net.net;
-	}
-	sk = READ_ONLY(skb)->sk; /* the defragmenter keeps an offset in its place */
-	return (long)sk < 0 ? sk->__sk_common.skc_net.net : NULL;
+/* The socket that the packet was meant for or belongs to, or NULL. It may be a request or a time-wait
+ * socket: only __sk_common may be read. */
+static __always_inline const struct sock *drop_socket(const __u64 *drop)
+{
+	const struct sk_buff *skb = (void *)drop[0];
+	const struct sock *sk = NULL;
+
+	if (has_rx_sk)
+		sk = (void *)drop[3];
+	if (sk)
+		return READ_ONLY(sk);
+	sk = GET(READ_ONLY(skb), sk); /* the defragmenter keeps an offset in its place */
+	return (long)sk < 0 ? sk : NULL;
 }
 
-static __noinline __u64 socket_cookie(__u64 *ctx)
+/* Without a device, the namespace is that of the socket. */
+static __always_inline const struct net *socket_net(const __u64 *drop)
 {
-	const struct net *net = socket_net(ctx);
+	const struct sock *sk = drop_socket(drop);
+
+	return sk ? GET(sk, __sk_common.skc_net.net) : NULL;
+}
+
+static __noinline __u64 socket_cookie(__u64 *drop)
+{
+	const struct net *net = socket_net(drop);
 
 	return net ? net_identity(net) : 0;
 }
 
 /* Every drop that is not in its first place: finds the key's slot or claims one, and counts what
  * finds none. Names are taken here, once per key and CPU. */
-static __noinline struct drops_slot *drops_search(__u64 *ctx, __u64 origin, __u64 cookie,
+static __noinline struct drops_slot *drops_search(__u64 *drop, __u64 origin, __u64 cookie,
 						  __u64 kind, __u32 cpu)
 {
-	struct slot_key key = { { ctx[1] | SLOT_LIVE, origin, cookie, kind } };
-	const struct sk_buff *skb = (void *)ctx[0];
+	struct slot_key key = { { drop[1] | SLOT_LIVE, origin, cookie, kind } };
+	const struct sk_buff *skb = (void *)drop[0];
 	struct slot_writer *counters;
 	struct drops_slot *slot = (void *)slot_search(&slots, &writers, &key, cpu, &counters);
 	const struct net_device *dev = packet_device(skb);
@@ -57,43 +69,176 @@ static __noinline struct drops_slot *drops_search(__u64 *ctx, __u64 origin, __u6
 	slot->first_seen = bpf_ktime_get_ns();
 	__builtin_memset(slot->device, 0, sizeof(slot->device));
 	if (dev) {
-		net = dev->nd_net.net;
+		net = GET(dev, nd_net.net);
 		BPF_CORE_READ_STR_INTO(&slot->device, dev, name);
 	} else {
-		net = socket_net(ctx);
+		net = socket_net(drop);
 	}
-	slot->netns = net ? net->ns.inum : 0;
+	slot->netns = net ? GET(net, ns.inum) : 0;
 	slot_publish(&slot->key, &key, counters);
 	return slot;
 }
 
-SEC("tp_btf/kfree_skb")
-int drops_kfree_skb(__u64 *ctx)
+static __noinline int drops_sample(__u64 *ctx, const struct drops_slot *slot, __u32 cpu)
 {
-	const struct sk_buff *skb = (void *)ctx[0];
+	struct slot_writer *counters = bpf_map_lookup_elem(&writers, &cpu);
+
+	if (counters)
+		stack_take(ctx, &slot->key, &counters->no_sample);
+	return 0;
+}
+
+static __always_inline struct drops_slot *drops_count(__u64 *ctx, __u64 *drop, __u32 cpu)
+{
+	const struct sk_buff *skb = (void *)drop[0];
 	const struct net_device *dev = packet_device(skb);
-	__u32 cpu = bpf_get_smp_processor_id(), ifindex;
 	struct drops_slot *slot;
 	struct slot_key key;
+	__u32 ifindex;
 
 	if (dev) {
-		ifindex = dev->ifindex;
-		key.word[2] = net_identity(dev->nd_net.net);
+		ifindex = GET(dev, ifindex);
+		key.word[2] = net_identity(GET(dev, nd_net.net));
 	} else {
-		ifindex = skb->skb_iif;
-		key.word[2] = socket_cookie(ctx);
+		ifindex = GET(skb, skb_iif);
+		key.word[2] = socket_cookie(drop);
 	}
-	key.word[0] = ctx[1] | SLOT_LIVE;
-	key.word[1] = (has_reason ? ctx[2] << 32 : 0) | ifindex;
-	key.word[3] = packet_kind(skb, skb->network_header);
+	key.word[0] = drop[1] | SLOT_LIVE;
+	key.word[1] = (has_reason ? drop[2] << 32 : 0) | ifindex;
+	key.word[3] = packet_kind(skb, GET(skb, network_header));
 	slot = (void *)slot_find(&slots, &key, cpu);
 	if (!slot) {
-		slot = drops_search(ctx, key.word[1], key.word[2], key.word[3], cpu);
+		slot = drops_search(drop, key.word[1], key.word[2], key.word[3], cpu);
 		if (!slot)
-			return 0;
+			return NULL;
 	}
 	slot->packets += 1;
 	slot->wire_packets += packet_segments(skb);
-	slot->bytes += skb->len;
+	slot->bytes += GET(skb, len);
+	if (stack_is_due(&slot->sampled))
+		drops_sample(ctx, slot, cpu);
+	return slot;
+}
+
+static __always_inline void tcp_header(const struct sk_buff *skb, __u32 transport,
+				       struct live_event *event)
+{
+	__u32 words[4];
+
+	event->has_tcp = 0;
+	if (!transport || (event->packet.kind >> 16 & 0xff) != IP_PROTOCOL_TCP ||
+	    transport + 16 > GET(skb, tail))
+		return;
+	packet_words(skb, transport, words);
+	event->has_tcp = 1;
+	event->seq = bpf_ntohl(words[1]);
+	event->ack = bpf_ntohl(words[2]);
+	event->tcp_flags = bpf_ntohl(words[3]) >> 16 & 0xff;
+}
+
+/* Tells whoever wants it of the drop that is `event`. */
+static __noinline int drops_send(__u64 *ctx, __u64 *drop, struct live_event *event, __u32 transport,
+				 __u32 cpu)
+{
+	const struct sk_buff *skb = (void *)drop[0];
+	const struct sock *sk = drop_socket(drop);
+
+	event->time = bpf_ktime_get_ns();
+	event->length = GET(skb, len);
+	event->socket_state = sk ? GET(sk, __sk_common.skc_state) : 0;
+	tcp_header(skb, transport, event);
+	process_here(ctx, &event->pid, event->process);
+	event->sum.values[0] = 1;
+	event->sum.values[1] = packet_segments(skb);
+	event->sum.values[2] = GET(skb, len);
+	return live_send(ctx, event, cpu);
+}
+
+/* Tells of the drop that has just been counted in the slot. In line until somebody wants it. */
+static __always_inline void drops_tell(__u64 *ctx, __u64 *drop, const struct drops_slot *slot,
+				       __u32 cpu)
+{
+	const struct sk_buff *skb = (void *)drop[0];
+	struct live_event *event = live_begin(cpu, slot->skip);
+	__u32 transport;
+
+	if (!event)
+		return;
+	event->packet.kind = slot->key.word[3];
+	transport = packet_headers(skb, GET(skb, network_header), &event->packet);
+	if (!live_match(event, cpu))
+		return;
+	event->key = slot->key;
+	drops_send(ctx, drop, event, transport, cpu);
+}
+
+static __always_inline int drops_run(__u64 *ctx, __u64 *drop, bool live)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct drops_slot *slot;
+
+	if (!writer_enter(&writers, cpu))
+		return 0;
+	slot = drops_count(ctx, drop, cpu);
+	if (live && slot)
+		drops_tell(ctx, drop, slot, cpu);
+	writer_leave(&writers, cpu);
 	return 0;
 }
+
+PROBE("kfree_skb")
+int drops_kfree_skb(__u64 *ctx)
+{
+	return drops_run(ctx, ctx, false);
+}
+
+PROBE("kfree_skb")
+int drops_kfree_skb_live(__u64 *ctx)
+{
+	return drops_run(ctx, ctx, true);
+}
+
+#ifndef RAW_TRACEPOINT
+
+/*
+ * Until 5.18 tcp_drop(sk, skb) frees without a tracepoint (8fbf195798b5 let it hit kfree_skb). Where
+ * the compiler has left it a function, it is entered on the way. These programs and those of kfree_skb
+ * write the same slots: `may_nest` keeps one from interrupting another.
+ */
+
+/* The reason, where kfree_skb passes reasons already (5.17): SKB_DROP_REASON_NOT_SPECIFIED. */
+const volatile __u32 not_specified = 0;
+
+/* The stack of an fentry program: itself, the kernel's trampoline, the function, who called it. All
+ * four are taken: told to skip some, kernels before 5.18 walk no further (ee2a098851bf). */
+enum { FENTRY_PROGRAM, FENTRY_TRAMPOLINE, FENTRY_FUNCTION, FENTRY_CALLER, FENTRY_FRAMES };
+
+/* The return address into the caller, as a tracepoint's location is one; where the stack does not
+ * tell, an address in the function itself. */
+static __always_inline __u64 fentry_caller(void *ctx)
+{
+	__u64 frames[FENTRY_FRAMES] = {};
+
+	bpf_get_stack(ctx, frames, sizeof(frames), 0);
+	if (frames[FENTRY_CALLER])
+		return frames[FENTRY_CALLER];
+	return frames[FENTRY_FUNCTION] ?: frames[FENTRY_PROGRAM];
+}
+
+SEC("?fentry/tcp_drop")
+int drops_tcp_drop(__u64 *ctx)
+{
+	__u64 drop[4] = { ctx[1], fentry_caller(ctx), not_specified, 0 };
+
+	return drops_run(ctx, drop, false);
+}
+
+SEC("?fentry/tcp_drop")
+int drops_tcp_drop_live(__u64 *ctx)
+{
+	__u64 drop[4] = { ctx[1], fentry_caller(ctx), not_specified, 0 };
+
+	return drops_run(ctx, drop, true);
+}
+
+#endif

@@ -13,7 +13,8 @@ struct drops_slot {
 	__u64 packets;
 	__u64 wire_packets;
 	__u64 bytes;
-	__u64 unused;
+	__u32 skip;    /* a bit for each subscriber that does not want this row (live.h) */
+	__u32 sampled; /* when its last stack was taken, in ticks */
 	/* Written once, when the slot is claimed. */
 	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
 	char device[16];  /* "" where there was no device to ask */

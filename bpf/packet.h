@@ -35,8 +35,8 @@
 static __always_inline bool packet_bytes(const struct sk_buff *skb, __u32 offset, void *to,
 					 __u32 size)
 {
-	return offset + size <= skb->tail &&
-	       bpf_probe_read_kernel(to, size, skb->head + offset) == 0;
+	return offset + size <= GET(skb, tail) &&
+	       bpf_probe_read_kernel(to, size, GET(skb, head) + offset) == 0;
 }
 
 #define IPV6_MAX_EXTENSIONS 8
@@ -48,8 +48,9 @@ static __always_inline bool ipv6_is_extension(__u8 next)
 	       next == 139 || next == 140;
 }
 
-/* The protocol behind the extension headers; of a later fragment, the fragmented one's. */
-static __noinline __u32 ipv6_protocol(const struct sk_buff *skb, __u32 offset, __u32 next)
+/* The protocol behind the extension headers, and << 8 where its header begins; of a later fragment,
+ * the fragmented one's, which has none there: 0. */
+static __noinline __u32 ipv6_upper(const struct sk_buff *skb, __u32 offset, __u32 next)
 {
 	for (int i = 0; i < IPV6_MAX_EXTENSIONS; i++) {
 		__u8 header[4];
@@ -57,13 +58,11 @@ static __noinline __u32 ipv6_protocol(const struct sk_buff *skb, __u32 offset, _
 		if (!ipv6_is_extension(next) || !packet_bytes(skb, offset, header, sizeof(header)))
 			break;
 		offset += next == 44 ? 8 : next == 51 ? (header[1] + 2) * 4 : (header[1] + 1) * 8;
-		if (next == 44 && ((header[2] << 8 | header[3]) & 0xfff8)) {
-			next = header[0];
-			break; /* not the first fragment: no more headers follow */
-		}
+		if (next == 44 && ((header[2] << 8 | header[3]) & 0xfff8))
+			return header[0]; /* not the first fragment: no more headers follow */
 		next = header[0];
 	}
-	return next;
+	return offset << 8 | next;
 }
 
 /* IP behind `offset`, when its version is what the ethertype promises: the protocol, else 0. */
@@ -77,15 +76,34 @@ static __always_inline __u32 ip_protocol(const struct sk_buff *skb, __u32 offset
 		return bytes[0] >> 4 == 4 ? bytes[9] : 0;
 	if (bytes[0] >> 4 != 6)
 		return 0;
-	return ipv6_is_extension(bytes[6]) ? ipv6_protocol(skb, offset + 40, bytes[6]) : bytes[6];
+	return ipv6_is_extension(bytes[6]) ? ipv6_upper(skb, offset + 40, bytes[6]) & 0xff : bytes[6];
 }
 
 /* The family of the socket that owns a packet without an ethertype: unix, netlink. */
 static __always_inline __u32 packet_owner_family(const struct sk_buff *skb)
 {
-	const struct sock *sk = READ_ONLY(skb)->sk;
+	const struct sock *sk = GET(READ_ONLY(skb), sk);
 
-	return (long)sk < 0 ? sk->__sk_common.skc_family : 0;
+	return (long)sk < 0 ? GET(sk, __sk_common.skc_family) : 0;
+}
+
+/* The ethertype, behind VLAN tags in the data, which *offset is moved past. */
+static __always_inline __u32 packet_untag(const struct sk_buff *skb, __u32 *offset)
+{
+	__u32 ethertype = bpf_ntohs(GET(skb, protocol));
+
+	for (int i = 0; i < 2; i++) {
+		__be16 inner;
+
+		if ((ethertype != ETH_P_8021Q && ethertype != ETH_P_8021AD) ||
+		    !packet_bytes(skb, *offset + 2, &inner, sizeof(inner)))
+			break;
+		ethertype = bpf_ntohs(inner);
+		*offset += 4;
+		if (ethertype < ETH_P_802_3_MIN)
+			ethertype = ETH_P_802_2; /* a length, as untagged frames are told */
+	}
+	return ethertype;
 }
 
 /*
@@ -93,28 +111,16 @@ static __always_inline __u32 packet_owner_family(const struct sk_buff *skb)
  */
 static __noinline __u64 packet_kind_slow(const struct sk_buff *skb, __u32 offset)
 {
-	__u32 ethertype = bpf_ntohs(skb->protocol), llc_offset = offset;
+	__u32 ethertype = packet_untag(skb, &offset);
 	struct llc_snap llc = {};
 
-	for (int i = 0; i < 2; i++) {
-		__be16 inner;
-
-		if ((ethertype != ETH_P_8021Q && ethertype != ETH_P_8021AD) ||
-		    !packet_bytes(skb, offset + 2, &inner, sizeof(inner)))
-			break;
-		ethertype = bpf_ntohs(inner);
-		offset += 4;
-		llc_offset = offset;
-		if (ethertype < ETH_P_802_3_MIN)
-			ethertype = ETH_P_802_2; /* a length, as untagged frames are told */
-	}
 	if (ethertype == ETH_P_IP || ethertype == ETH_P_IPV6)
 		return KIND(ethertype, ip_protocol(skb, offset, ethertype), 0,
 			    ethertype == ETH_P_IP ? AF_INET : AF_INET6);
 	if (ethertype != ETH_P_802_2)
 		return KIND(ethertype, 0, 0, ethertype ? 0 : packet_owner_family(skb));
-	if (!packet_bytes(skb, llc_offset, &llc, sizeof(llc)) &&
-	    !packet_bytes(skb, llc_offset, &llc, 3))
+	if (!packet_bytes(skb, offset, &llc, sizeof(llc)) &&
+	    !packet_bytes(skb, offset, &llc, 3))
 		return KIND(ethertype, 0, 0, 0);
 	return KIND(ethertype, 0, link_of_llc(&llc), 0);
 }
@@ -123,12 +129,12 @@ static __noinline __u64 packet_kind_slow(const struct sk_buff *skb, __u32 offset
  * line, through guarded loads; all else is a call. */
 static __always_inline __u64 packet_kind(const struct sk_buff *skb, __u32 network)
 {
-	__u16 ethertype = skb->protocol;
+	__u16 ethertype = GET(skb, protocol);
 
-	if (has_rdonly_cast && network + 20 <= skb->tail &&
+	if (has_rdonly_cast && network + 20 <= GET(skb, tail) &&
 	    (ethertype == bpf_htons(ETH_P_IP) || ethertype == bpf_htons(ETH_P_IPV6))) {
 		const struct ethhdr *bytes =
-			bpf_rdonly_cast(skb->head + network,
+			bpf_rdonly_cast(GET(skb, head) + network,
 					bpf_core_type_id_kernel(struct ethhdr));
 		__u32 version = bytes->h_dest[0] >> 4;
 
@@ -145,7 +151,7 @@ static __always_inline __u64 packet_kind(const struct sk_buff *skb, __u32 networ
  * tap) says only how large they are. */
 static __always_inline __u32 packet_segments(const struct sk_buff *skb)
 {
-	const struct skb_shared_info *info = (void *)(skb->head + skb->end);
+	const struct skb_shared_info *info = (void *)(GET(skb, head) + GET(skb, end));
 	__u16 segments = 0, size = 0;
 
 	if (has_rdonly_cast) {
@@ -158,5 +164,5 @@ static __always_inline __u32 packet_segments(const struct sk_buff *skb)
 	}
 	if (segments)
 		return segments;
-	return size ? (skb->len + size - 1) / size : 1;
+	return size ? (GET(skb, len) + size - 1) / size : 1;
 }

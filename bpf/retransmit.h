@@ -28,7 +28,18 @@ struct retransmit_slot {
 	__u64 timeout_sum;
 	__u64 timeout[HISTOGRAM_SECONDS_BUCKETS];
 	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
-	__u32 pad[12];
+	__u32 skip;	  /* a bit for each subscriber that does not want this row (live.h) */
+	__u32 pad[11];
+};
+
+/* What one event tells beyond its row, in live_event.own. */
+enum retransmit_own {
+	RETRANSMIT_TIMEOUT, /* the RTO, ns */
+	RETRANSMIT_WINDOW,  /* congestion window, packets */
+	RETRANSMIT_SRTT,    /* us; 0: not measured yet */
+	RETRANSMIT_ERROR,   /* why it could not be sent, as a positive errno; 0: it was */
+	RETRANSMIT_IN_FLIGHT,
+	RETRANSMIT_MARKED_LOST,
 };
 
 _Static_assert(sizeof(struct retransmit_slot) % 64 == 0, "whole cache lines");

@@ -4,9 +4,9 @@
  *
  * Each writer, which is one program on one CPU, has a power of two of slots of its own; a key's
  * place is its hash, and if that slot is another's, one of the next SLOT_PROBES - 1. Keys are
- * compared in place. A tracepoint program cannot run again on a CPU on which it is running (the
- * kernel skips the inner run and counts it in recursion_misses; since 6.1), so that a slot has one
- * writer and a plain add is exact.
+ * compared in place. A tracepoint program cannot run again on a CPU on which it is running, so that a
+ * slot has one writer and a plain add is exact: since 6.1 the kernel skips the inner run and counts
+ * it in recursion_misses, before that writer_enter() does.
  *
  * word[0] of the key is the slot's state:
  *
@@ -38,7 +38,10 @@ struct slot_writer {
 	__u64 map_full;	     /* no slot free among the key's */
 	__u64 unmatched;     /* the earlier event that this one completes was not seen */
 	__u64 inflight_full; /* no room to remember it until its completion */
-	__u64 unused[4];
+	__u64 nested;	     /* in an interrupt of the very program, where `may_nest` */
+	__u64 busy;	     /* 1 while the program runs, where `may_nest` */
+	__u64 no_sample;     /* stacks that found no room (stacks.h) */
+	__u64 unused;
 };
 
 _Static_assert(sizeof(struct slot_key) == 32, "slot keys are compared as four words");
@@ -50,6 +53,9 @@ _Static_assert(sizeof(struct slot_writer) == 64, "one cache line per writer");
 
 /* A power of two; max_entries of `slots` is this times the writers. */
 const volatile __u32 slots_per_writer = 64;
+
+/* The kernel runs a program again in an interrupt of its own run: before 6.1. */
+const volatile bool may_nest = false;
 
 /* A slot array; programs differ in their slot's type, which begins with its struct slot_key. */
 #define SLOT_MAPS(slot_type)                       \
@@ -68,12 +74,17 @@ const volatile __u32 slots_per_writer = 64;
 		__type(value, struct slot_writer); \
 	} writers SEC(".maps")
 
-/* Odd constants of no structure (the first digits of pi): the sum's upper half is the hash. */
+/*
+ * Odd constants of no structure (the first digits of pi). Numbers that follow one another, as those of devices,
+ * namespaces and ethertypes do, would lie in a few rows side by side: so the sum's upper half is mixed
+ * into the lower one and multiplied again.
+ */
 static __always_inline __u32 slot_hash(const struct slot_key *key)
 {
-	return (key->word[0] * 0x243f6a8885a308d3 + key->word[1] * 0x13198a2e03707345 +
-		key->word[2] * 0xa4093822299f31d1 + key->word[3] * 0x082efa98ec4e6c89) >>
-	       32;
+	__u64 sum = key->word[0] * 0x243f6a8885a308d3 + key->word[1] * 0x13198a2e03707345 +
+		    key->word[2] * 0xa4093822299f31d1 + key->word[3] * 0x082efa98ec4e6c89;
+
+	return (sum ^ sum >> 32) * 0x452821e638d01377 >> 32;
 }
 
 static __always_inline bool slot_holds(const struct slot_key *slot, const struct slot_key *key)
@@ -122,6 +133,40 @@ static __always_inline struct slot_key *slot_search(void *map, void *writer_map,
 	}
 	(*ret_counters)->map_full += 1;
 	return NULL;
+}
+
+/*
+ * Begins a run of a program that writes slots; false when it has interrupted one, which is counted.
+ * Whatever interrupts ends before this goes on: no more than plain stores is needed between them.
+ */
+static __always_inline bool writer_enter(void *writer_map, __u32 writer)
+{
+	struct slot_writer *counters;
+
+	if (!may_nest)
+		return true;
+	counters = bpf_map_lookup_elem(writer_map, &writer);
+	if (!counters)
+		return false;
+	if (counters->busy) {
+		__sync_fetch_and_add(&counters->nested, 1);
+		return false;
+	}
+	*(volatile __u64 *)&counters->busy = 1;
+	barrier();
+	return true;
+}
+
+static __always_inline void writer_leave(void *writer_map, __u32 writer)
+{
+	struct slot_writer *counters;
+
+	if (!may_nest)
+		return;
+	barrier();
+	counters = bpf_map_lookup_elem(writer_map, &writer);
+	if (counters)
+		*(volatile __u64 *)&counters->busy = 0;
 }
 
 static __always_inline bool slot_is_new(const struct slot_key *slot)

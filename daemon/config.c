@@ -9,6 +9,8 @@
 
 #include "config_file.h"
 #include "http/address.h"
+#include "kernel/hints.h"
+#include "model/history.h"
 #include "util.h"
 
 #define DAY (24 * 60 * 60)
@@ -115,6 +117,26 @@ static int parse_power(const struct config_key *key, struct config *config, cons
 	return value & (value - 1) ? -EINVAL : 0;
 }
 
+/* Bytes, or thousands or millions of them, by 1024; or 0, whatever the least is. */
+static int parse_size(const struct config_key *key, struct config *config, const char *text)
+{
+	unsigned shift = 0;
+	uint64_t value;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	value = strtoull(text, &end, 10);
+	if (*end == 'K' || *end == 'M')
+		shift = *end++ == 'K' ? 10 : 20;
+	if (*end)
+		return -EINVAL;
+	if (value > key->max >> shift || (value > 0 && value << shift < key->min))
+		return -ERANGE;
+	*(unsigned *)field(key, config) = (unsigned)(value << shift);
+	return 0;
+}
+
 static int parse_duration(const struct config_key *key, struct config *config, const char *text)
 {
 	uint64_t value;
@@ -162,8 +184,36 @@ static void clear_groups(struct config *config)
 	}
 }
 
+static int parse_path(const struct config_key *key, struct config *config, const char *text)
+{
+	char **path = field(key, config), *copy;
+
+	if (text[0] != '/')
+		return -EINVAL;
+	copy = strdup(text);
+	if (!copy)
+		return -ENOMEM;
+	free(*path);
+	*path = copy;
+	return 0;
+}
+
+static int parse_optional_path(const struct config_key *key, struct config *config,
+			       const char *text)
+{
+	char **path = field(key, config);
+
+	if (*text)
+		return parse_path(key, config, text);
+	free(*path);
+	*path = NULL;
+	return 0;
+}
+
 #define FIELD(member) .offset = offsetof(struct config, member)
-#define SWITCH .parse = parse_switch, .kind = "yes or no", .allowed = "yes, no", .fallback = "yes"
+#define SWITCH .parse = parse_switch, .kind = "yes or no", .allowed = "yes, no"
+#define ON SWITCH, .fallback = "yes"
+#define OFF SWITCH, .fallback = "no"
 
 /* The only place that knows the keys. */
 static const struct config_key keys[] = {
@@ -173,7 +223,9 @@ static const struct config_key keys[] = {
 		     "65535, or the absolute path of a unix socket in at most 107 bytes" },
 	{ "daemon", "log-level", parse_level, FIELD(log_level), .kind = "a level",
 	  .fallback = "info", .allowed = "error, warning, info, debug" },
-#define COLLECTOR_KEY(collector) { "collectors", #collector, FIELD(collector), SWITCH },
+	{ "daemon", "btf", parse_optional_path, FIELD(btf), .kind = "an absolute path",
+	  .fallback = "", .allowed = "an absolute path, or nothing" },
+#define COLLECTOR_KEY(collector) { "collectors", #collector, FIELD(collector), ON },
 	COLLECTORS(COLLECTOR_KEY) /* a switch for each */
 	{ "series", "budget", parse_number, FIELD(series_budget), .min = 1, .max = 100000,
 	  .kind = "a number", .fallback = "1000", .allowed = "a number from 1 to 100000" },
@@ -183,13 +235,22 @@ static const struct config_key keys[] = {
 	{ "drops", "slots", parse_power, FIELD(drops_slots), .min = 64, .max = 65536,
 	  .kind = "a power of two", .fallback = "2048",
 	  .allowed = "a power of two from 64 to 65536" },
+	{ "drops", "stacks", FIELD(drops_stacks), ON },
 	{ "receive", "slots", parse_power, FIELD(receive_slots), .min = 64, .max = 65536,
 	  .kind = "a power of two", .fallback = "512",
 	  .allowed = "a power of two from 64 to 65536" },
+	{ "history", "size", parse_size, FIELD(history_size), .min = HISTORY_MIN_SIZE,
+	  .max = HISTORY_MAX_SIZE, .kind = "a size", .fallback = "4M",
+	  .allowed = "0, or a number of bytes, with K or M, from 1M to 16M" },
+	{ "live", "rate", parse_number, FIELD(live_rate), .min = 1, .max = 1000000,
+	  .kind = "a number", .fallback = "10000", .allowed = "a number from 1 to 1000000" },
+	{ "live", "remote-addresses", FIELD(live_remote_addresses), OFF },
 	{ "devices", "group", parse_group, clear_groups, .may_be_empty = true,
 	  .max = CONFIG_MAX_GROUPS, .kind = "a pattern",
 	  .fallback = "veth* cali* lxc* tap* br-*=br-????????????",
 	  .allowed = "PATTERN or LABEL=PATTERN, in printable ASCII" },
+	{ "hints", "directory", parse_path, FIELD(hints_directory), .kind = "an absolute path",
+	  .fallback = "/etc/dropscope/hints.d", .allowed = "an absolute path" },
 };
 
 static_assert(ARRAY_SIZE(keys) <= CONFIG_MAX_KEYS, "each key has a place in a reading");
@@ -228,6 +289,9 @@ void config_free(struct config *config)
 		return;
 	clear_listen(config);
 	clear_groups(config);
+	hints_free(config->hints);
+	free(config->hints_directory);
+	free(config->btf);
 	free(config);
 }
 

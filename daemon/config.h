@@ -5,13 +5,20 @@
  *
  *	[daemon]	listen		addresses, separated by spaces; see below
  *			log-level	error, warning, info, debug
+ *			btf		an absolute path: BTF of this kernel, if it has none of its
+ *					own; may be empty
  *	[collectors]	drops, receive, retransmit, block	yes or no
  *	[series]	budget		1 to 100000: label sets per metric before `other`
  *			retire-after	a duration from 1s to 365d ("90s", "15m", "6h", "7d")
  *	[drops]		slots		a power of two, 64 to 65536: kernel slots per CPU
+ *			stacks		yes or no: take samples of stacks
  *	[receive]	slots		the same
  *	[devices]	group		patterns, separated by spaces: PATTERN or LABEL=PATTERN (fnmatch(3));
  *					may be empty
+ *	[history]	size		0, or bytes with K or M, 1M to 16M: the ring of the past
+ *	[live]		rate		1 to 1000000: events per second that streams of a table get
+ *			remote-addresses	yes or no: show packets' addresses to other machines
+ *	[hints]		directory	an absolute path: where a site has hints of its own
  *
  * An address is PORT, HOST:PORT, [IPV6]:PORT, *:PORT (all addresses) or a unix socket's absolute
  * path; HOST is a numeric IPv4 address or "localhost". PORT alone, *:PORT and [::]:PORT all mean
@@ -34,6 +41,8 @@ enum config_limits {
 	CONFIG_MAX_GROUPS = 64,
 };
 
+struct hints;
+
 struct config_group {
 	char *label;   /* what the metric shows, e.g. "br-*" */
 	char *pattern; /* what a device's name must match, e.g. "br-????????????" */
@@ -43,13 +52,20 @@ struct config {
 	char *listen[CONFIG_MAX_LISTEN];
 	unsigned n_listen;
 	int log_level; /* syslog priority: LOG_ERR .. LOG_DEBUG */
+	char *btf;     /* a file; NULL: none */
 #define COLLECTOR_SWITCH(collector) bool collector;
 	COLLECTORS(COLLECTOR_SWITCH) /* drops, receive, ...: is it on? */
 	unsigned series_budget;
 	uint64_t retire_after_ns;
 	unsigned drops_slots, receive_slots;
+	unsigned history_size;	    /* bytes; 0: none */
+	unsigned live_rate;	    /* events per second and table that the kernel tells of */
+	bool live_remote_addresses; /* packets' addresses are shown to clients elsewhere, too */
+	bool drops_stacks;	    /* samples are taken */
 	struct config_group groups[CONFIG_MAX_GROUPS];
 	unsigned n_groups;
+	char *hints_directory;
+	struct hints *hints; /* what the directory says; NULL until manager_load_config() */
 };
 
 /* Where a complaint goes: one call per fault, in the file's order. `message` reads

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "check.h"
 #include "collect/self.h"
 #include "log.h"
 #include "manager.h"
@@ -25,8 +26,8 @@ static const char help[] =
 	"  --listen ADDRESS      instead of the file's addresses; repeatable. PORT, HOST:PORT,\n"
 	"                        [IPV6]:PORT, *:PORT or the path of a unix socket\n"
 	"  --log-level LEVEL     error, warning, info or debug\n"
-	"  --check               check the configuration and try every collector, then exit:\n"
-	"                        0 all work, 1 some, 2 none or the configuration is wrong\n"
+	"  --check[=json]        say what this machine lets dropscoped do and what is missing,\n"
+	"                        then exit: 0 all works, 1 some does not, 2 it cannot run\n"
 	"  --list-metrics        print every metric as a Markdown table\n"
 	"  --version             print the version\n"
 	"  --help                print this\n";
@@ -77,7 +78,7 @@ static int list_metrics(void)
 struct command {
 	struct manager_options options;
 	char *listen[CONFIG_MAX_LISTEN];
-	bool check;
+	bool check, json;
 };
 
 static int add_listen(struct command *command, char *address)
@@ -99,6 +100,16 @@ static int set_log_level(struct command *command, const char *name)
 	return -EINVAL;
 }
 
+static int set_check(struct command *command, const char *format)
+{
+	command->check = true;
+	command->json = format && strcmp(format, "json") == 0;
+	if (!format || command->json || strcmp(format, "text") == 0)
+		return 0;
+	log_error("--check: \"%s\" is neither text nor json", format);
+	return -EINVAL;
+}
+
 /* 1: go on; 0: done, exit with success; -EINVAL: said what is wrong. */
 static int parse_options(int argc, char **argv, struct command *command)
 {
@@ -107,7 +118,7 @@ static int parse_options(int argc, char **argv, struct command *command)
 		{ "config", required_argument, NULL, CONFIG },
 		{ "listen", required_argument, NULL, LISTEN },
 		{ "log-level", required_argument, NULL, LOG_LEVEL },
-		{ "check", no_argument, NULL, CHECK },
+		{ "check", optional_argument, NULL, CHECK },
 		{ "list-metrics", no_argument, NULL, LIST_METRICS },
 		{ "version", no_argument, NULL, VERSION },
 		{ "help", no_argument, NULL, HELP },
@@ -127,7 +138,7 @@ static int parse_options(int argc, char **argv, struct command *command)
 			error = set_log_level(command, optarg);
 			break;
 		case CHECK:
-			command->check = true;
+			error = set_check(command, optarg);
 			break;
 		case LIST_METRICS:
 			return list_metrics() == EXIT_SUCCESS ? 0 : -EIO;
@@ -163,11 +174,11 @@ int main(int argc, char **argv)
 	error = parse_options(argc, argv, &command);
 	if (error <= 0)
 		return error ? EXIT_USAGE : EXIT_SUCCESS;
-	if (manager_load_config(&command.options, &config) < 0)
+	if (command.check)
+		return check_run(&command.options, command.json);
+	if (manager_load_config(&command.options, manager_complain, NULL, &config) < 0)
 		return EXIT_USAGE;
 	log_set_level(config->log_level);
-	if (command.check)
-		return manager_check(config);
 	error = manager_new(&command.options, config, &manager);
 	if (!error)
 		error = manager_run(manager);

@@ -14,8 +14,11 @@ struct manager_options {
 	int log_level; /* instead of the file's; -1: the file's */
 };
 
-/* Loads the configuration that the options ask for; faults are logged. 0; -EINVAL for faults. */
-int manager_load_config(const struct manager_options *options, struct config **ret_config);
+/* Loads the configuration that the options ask for; each fault is told. 0; -EINVAL for faults. */
+int manager_load_config(const struct manager_options *options, config_complain_t complain,
+			void *userdata, struct config **ret_config);
+/* Logs a fault. */
+void manager_complain(void *userdata, const char *message);
 
 /*
  * Opens collectors and listens. Takes the configuration over in every case. What is wrong has been
@@ -27,7 +30,3 @@ int manager_new(const struct manager_options *options, struct config *config,
 int manager_run(struct manager *manager);
 void manager_free(struct manager *manager);
 void manager_freep(struct manager **manager);
-
-/* Opens the collectors, says on standard output what works and what does not, and closes them.
- * 0 when all that are enabled work, 1 when some, 2 when none. */
-int manager_check(struct config *config);

@@ -4,14 +4,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "../kernel/btf.h"
+#include "../kernel/features.h"
 #include "../model/histogram.h"
 #include "../util.h"
 #include "block.skel.h"
+#include "block_hash.skel.h"
+#include "block_hash_raw.skel.h"
+#include "block_raw.skel.h"
 #include "bpf/block.h"
 #include "collector.h"
+#include "inflight.h"
 
 enum { DEVICE, OPERATION, NUMBER };
 
@@ -68,33 +72,11 @@ enum {
 	MIN_INFLIGHT = 4096,
 	MAX_INFLIGHT = 1 << 16,
 	MAX_PATH = 320,
-	MAX_OLDEST = 256,     /* devices times operations with requests on their way */
-	SUSPECT_SECONDS = 60, /* older than this, an entry is checked */
-	SWEEP_SECONDS = 10,
-	GONE_SECONDS = 3600,
 };
 
 static const char *const operations[BLOCK_OPERATIONS] = {
 	[BLOCK_READ] = "read",	 [BLOCK_WRITE] = "write", [BLOCK_DISCARD] = "discard",
 	[BLOCK_FLUSH] = "flush", [BLOCK_OTHER] = "other",
-};
-
-/* The oldest request of a device and operation. */
-struct oldest {
-	uint32_t device;
-	unsigned operation;
-	uint64_t age;
-	struct row *row; /* stands in until a completion makes a row; or NULL */
-	bool shown;	 /* by a row that has counters */
-};
-
-struct block_own {
-	struct block_inflight *inflight; /* the probe's map */
-	unsigned entries;
-	size_t size;
-	struct oldest oldest[MAX_OLDEST];
-	unsigned n_oldest;
-	uint64_t swept; /* when old entries were last compared with the kernel's count */
 };
 
 static unsigned power_of_two(unsigned least, unsigned most, unsigned wanted)
@@ -104,16 +86,6 @@ static unsigned power_of_two(unsigned least, unsigned most, unsigned wanted)
 	while (n < wanted && n < most)
 		n *= 2;
 	return n;
-}
-
-static long read_number(const char *path)
-{
-	_cleanup_(fclosep) FILE *file = fopen(path, "re");
-	long number = 0;
-
-	if (!file || fscanf(file, "%ld", &number) != 1)
-		return 0;
-	return number;
 }
 
 static unsigned count_entries(const char *path)
@@ -144,11 +116,11 @@ static void survey_disks(unsigned *ret_disks, unsigned *ret_requests)
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "/sys/block/%s/size", entry->d_name);
-		disks += read_number(path) > 0;
+		disks += sysfs_number(path) > 0;
 		snprintf(path, sizeof(path), "/sys/block/%s/mq", entry->d_name);
 		queues = count_entries(path);
 		snprintf(path, sizeof(path), "/sys/block/%s/queue/nr_requests", entry->d_name);
-		requests += (queues ? queues : 1) * (unsigned)read_number(path);
+		requests += (queues ? queues : 1) * (unsigned)sysfs_number(path);
 	}
 	if (dir)
 		closedir(dir);
@@ -156,14 +128,23 @@ static void survey_disks(unsigned *ret_disks, unsigned *ret_requests)
 	*ret_requests = requests;
 }
 
-/* Disks come later, too: room for twice those that are there, with their usual three operations. */
-static unsigned block_slots(const struct config *config)
+/* What is stored stays as it is, if it has room enough: nothing need be carried over then. */
+static unsigned stored_or(const struct collecting *c, const char *map, unsigned wanted)
 {
-	unsigned disks, requests;
+	unsigned stored = probe_stored_entries(c->kernel->store, c->collector->name, map);
+
+	return stored > wanted ? stored : wanted;
+}
+
+/* Disks come later, too: room for twice those that are there, with their usual three operations. */
+static unsigned block_slots(const struct collecting *c, const struct config *config)
+{
+	unsigned disks, requests, cpus = probe_cpus();
 
 	(void)config;
 	survey_disks(&disks, &requests);
-	return power_of_two(MIN_SLOTS, MAX_SLOTS, disks * 2 * 3);
+	return stored_or(c, "slots", power_of_two(MIN_SLOTS, MAX_SLOTS, disks * 2 * 3) * cpus) /
+	       cpus;
 }
 
 static int check_tracepoints(const struct btf *btf, char **ret_reason)
@@ -178,65 +159,100 @@ static int check_tracepoints(const struct btf *btf, char **ret_reason)
 	return 0;
 }
 
-static int block_map(struct collecting *c, unsigned entries, char **ret_reason)
+static int block_watch(struct collecting *c, unsigned entries, bool is_hash, char **ret_reason)
 {
-	struct block_own *own = calloc(1, sizeof(*own));
-	void *address;
+	struct inflight *inflight;
+	int error = inflight_open(probe_map(&c->probe, "inflight"), entries, is_hash, &inflight);
 
-	if (!own)
-		return -ENOMEM;
-	own->entries = entries;
-	own->size = entries * sizeof(*own->inflight);
-	address = mmap(NULL, own->size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       probe_map(&c->probe, "inflight"), 0);
-	if (address == MAP_FAILED) {
-		int error = -errno;
+	if (!error)
+		c->own = inflight;
+	else if (asprintf(ret_reason, "cannot map the requests: %s", strerror(-error)) < 0)
+		*ret_reason = NULL;
+	return error;
+}
 
-		if (asprintf(ret_reason, "cannot map the requests: %s", strerror(-error)) < 0)
-			*ret_reason = NULL;
-		free(own);
-		return error;
-	}
-	own->inflight = address;
-	c->own = own;
-	return 0;
+/* Of each of the objects. */
+static int block_configure(const struct btf *btf, struct bpf_object *object, unsigned entries)
+{
+	int bit = kernel_btf_enumerator(btf, NULL, "__RQF_IO_STAT");
+
+	constant_set(object, "inflight_mask", entries - 1);
+	constant_set(object, "has_queue_argument", kernel_btf_arguments(btf, "block_rq_issue") > 1);
+	constant_set(object, "rqf_io_stat", bit >= 0 ? 1u << bit : 1u << 13);
+	return bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "inflight"), entries);
+}
+
+/* The objects of which one is opened: they differ in how they remember requests, and are attached.
+ * */
+struct objects {
+	struct block_bpf *array;
+	struct block_hash_bpf *hash;
+	struct block_raw_bpf *array_raw;
+	struct block_hash_raw_bpf *hash_raw;
+};
+
+static struct bpf_object_skeleton *objects_open(struct objects *o, const struct kernel *kernel,
+						bool is_hash)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = kernel->btf_path);
+
+	*o = (struct objects){ .array = NULL };
+	if (kernel->gate == GATE_RAW_TP && is_hash)
+		o->hash_raw = block_hash_raw_bpf__open_opts(&options);
+	else if (kernel->gate == GATE_RAW_TP)
+		o->array_raw = block_raw_bpf__open_opts(&options);
+	else if (is_hash)
+		o->hash = block_hash_bpf__open_opts(&options);
+	else
+		o->array = block_bpf__open_opts(&options);
+	if (o->array || o->hash)
+		return o->array ? o->array->skeleton : o->hash->skeleton;
+	if (o->array_raw || o->hash_raw)
+		return o->array_raw ? o->array_raw->skeleton : o->hash_raw->skeleton;
+	return NULL;
+}
+
+static void objects_close(struct objects *o)
+{
+	block_bpf__destroy(o->array);
+	block_hash_bpf__destroy(o->hash);
+	block_raw_bpf__destroy(o->array_raw);
+	block_hash_raw_bpf__destroy(o->hash_raw);
 }
 
 static int block_open(struct collecting *c, char **ret_reason)
 {
 	const struct btf *btf = c->kernel->btf;
+	bool is_hash = !kernel_has_compare_and_swap();
+	int error = check_tracepoints(btf, ret_reason);
+	struct bpf_object_skeleton *skeleton;
 	unsigned disks, requests, entries;
-	struct block_bpf *skeleton;
-	int error = check_tracepoints(btf, ret_reason), bit;
+	struct objects objects;
 
 	if (error)
 		return error;
-	skeleton = block_bpf__open();
+	if (is_hash)
+		collecting_lacks(
+			c, "compare_and_swap",
+			"BPF has no compare-and-swap (Linux 5.12 and later do): requests "
+			"are remembered in a hash map, which costs each of them more time");
+	skeleton = objects_open(&objects, c->kernel, is_hash);
 	if (!skeleton)
 		return -ENOMEM;
 	survey_disks(&disks, &requests);
-	entries = power_of_two(MIN_INFLIGHT, MAX_INFLIGHT, requests * 2);
-	skeleton->rodata->slots_per_writer = c->slots_per_writer;
-	skeleton->rodata->has_rdonly_cast = kernel_btf_has_function(btf, "bpf_rdonly_cast");
-	skeleton->rodata->inflight_mask = entries - 1;
-	skeleton->rodata->has_queue_argument = kernel_btf_arguments(btf, "block_rq_issue") > 1;
-	bit = kernel_btf_enumerator(btf, NULL, "__RQF_IO_STAT");
-	skeleton->rodata->rqf_io_stat = bit >= 0 ? 1u << bit : 1u << 13;
-	error = bpf_map__set_max_entries(skeleton->maps.inflight, entries);
+	entries = stored_or(c, "inflight", power_of_two(MIN_INFLIGHT, MAX_INFLIGHT, requests * 2));
+	error = block_configure(btf, *skeleton->obj, entries);
 	if (!error)
-		error = collecting_load(c, skeleton->obj, ret_reason);
+		error = collecting_load(c, skeleton, ret_reason);
 	if (!error)
-		error = block_map(c, entries, ret_reason);
-	block_bpf__destroy(skeleton);
+		error = block_watch(c, entries, is_hash, ret_reason);
+	objects_close(&objects);
 	return error;
 }
 
 static void block_close(struct collecting *c)
 {
-	struct block_own *own = c->own;
-
-	munmap(own->inflight, own->size);
-	free(own);
+	inflight_free(c->own);
 }
 
 static unsigned key_operation(const struct slot_key *key)
@@ -261,89 +277,9 @@ static void block_describe(void *userdata, const void *data, uint64_t now, struc
 	describe_device(d, slot->key.word[0], key_operation(&slot->key), slot->name);
 }
 
-static struct oldest *oldest_find(struct block_own *own, uint32_t device, unsigned operation)
-{
-	for (unsigned i = 0; i < own->n_oldest; i++)
-		if (own->oldest[i].device == device && own->oldest[i].operation == operation)
-			return &own->oldest[i];
-	if (own->n_oldest == MAX_OLDEST)
-		return NULL;
-	own->oldest[own->n_oldest] = (struct oldest){ .device = device, .operation = operation };
-	return &own->oldest[own->n_oldest++];
-}
-
-/* What sysfs says of a device: its directory, or a file in there ("/inflight"). */
-static void device_path(char path[static MAX_PATH], uint32_t device, const char *file)
-{
-	snprintf(path, MAX_PATH, "/sys/dev/block/%u:%u%s", device >> 20, device & 0xfffff, file);
-}
-
-/*
- * Does the kernel know of nothing on its way to this device? Its count is of requests with iostats
- * on, flushes and passthrough are not among them: where it cannot tell, nothing is idle. A device
- * without an entry (gone, or a hidden path of a multipath one) is given an hour.
- */
-static bool device_is_idle(uint32_t device, unsigned operation, uint64_t age)
-{
-	_cleanup_(fclosep) FILE *file = NULL;
-	unsigned long reads, writes;
-	char path[MAX_PATH];
-
-	device_path(path, device, "/inflight");
-	file = fopen(path, "re");
-	if (!file)
-		return errno == ENOENT && age > GONE_SECONDS * 1000000000ULL;
-	if (operation == BLOCK_FLUSH || operation == BLOCK_OTHER)
-		return false;
-	device_path(path, device, "/queue/iostats");
-	return read_number(path) == 1 && fscanf(file, "%lu %lu", &reads, &writes) == 2 &&
-	       reads == 0 && writes == 0;
-}
-
-/* Frees an entry if it still is what it was when it was looked at. Whoever claims it next resets
- * it. */
-static void inflight_forget(struct block_inflight *entry, uint64_t request, uint64_t issued)
-{
-	if (__atomic_load_n(&entry->issued, __ATOMIC_ACQUIRE) == issued)
-		__atomic_compare_exchange_n(&entry->request, &request, 0, false, __ATOMIC_SEQ_CST,
-					    __ATOMIC_RELAXED);
-}
-
-/*
- * One pass over the requests on their way. One whose completion was missed (the probe's run was
- * skipped, the device went away) would look like a hanging disk for ever: what is old on an idle
- * device is freed.
- */
-static void oldest_measure(struct block_own *own, uint64_t monotonic)
-{
-	bool sweep = monotonic - own->swept >= SWEEP_SECONDS * 1000000000ULL;
-
-	for (unsigned i = 0; i < own->entries; i++) {
-		struct block_inflight *entry = &own->inflight[i];
-		uint64_t request = __atomic_load_n(&entry->request, __ATOMIC_ACQUIRE);
-		uint64_t issued = __atomic_load_n(&entry->issued, __ATOMIC_ACQUIRE);
-		uint64_t since = __atomic_load_n(&entry->queued, __ATOMIC_RELAXED), age;
-		struct oldest *oldest;
-
-		if (!request || !since || since >= monotonic || !entry->device)
-			continue;
-		age = monotonic - since;
-		if (sweep && age > SUSPECT_SECONDS * 1000000000ULL &&
-		    device_is_idle(entry->device, entry->operation, age)) {
-			inflight_forget(entry, request, issued);
-			continue;
-		}
-		oldest = oldest_find(own, entry->device, entry->operation);
-		if (oldest && age > oldest->age)
-			oldest->age = age;
-	}
-	if (sweep)
-		own->swept = monotonic;
-}
-
 static void oldest_show(void *userdata, const struct slot_key *key, struct row *row)
 {
-	struct block_own *own = userdata;
+	struct inflight *own = userdata;
 
 	row->values[OLDEST] = 0;
 	for (unsigned i = 0; i < own->n_oldest; i++) {
@@ -377,14 +313,14 @@ static void oldest_stand_in(struct table *table, struct oldest *oldest, uint64_t
 
 static void block_gauges(struct collecting *c, uint64_t monotonic)
 {
-	struct block_own *own = c->own;
+	struct inflight *own = c->own;
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < own->n_oldest; i++) {
 		own->oldest[i].age = 0;
 		own->oldest[i].shown = false;
 	}
-	oldest_measure(own, monotonic);
+	inflight_measure(own, monotonic);
 	slots_each(c->slots, oldest_show, own);
 	for (unsigned i = 0; i < own->n_oldest; i++) {
 		struct oldest *oldest = &own->oldest[i];
@@ -404,6 +340,7 @@ static void block_gauges(struct collecting *c, uint64_t monotonic)
 const struct collector block_collector = {
 	.name = "block",
 	.table = "block",
+	.layout = 1,
 	.enabled = offsetof(struct config, block),
 	.columns = columns,
 	.n_columns = ARRAY_SIZE(columns),

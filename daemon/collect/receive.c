@@ -11,13 +11,18 @@
 #include "bpf/receive.h"
 #include "collector.h"
 #include "receive.skel.h"
+#include "receive_raw.skel.h"
 
 enum { DEVICE, FAMILY, PROTOCOL, INTERFACE, IFINDEX, NETNS };
 
 static const struct column columns[] = {
-	[DEVICE] = { .name = "device", .help = "network device, or the group it belongs to" },
-	[FAMILY] = { .name = "family", .help = "ipv4, ipv6, or none" },
-	[PROTOCOL] = { .name = "protocol", .help = "tcp, udp, stp, lldp ..., or the ethertype" },
+	[DEVICE] = { .name = "device",
+		     .brief = true,
+		     .help = "network device, or the group it belongs to" },
+	[FAMILY] = { .name = "family", .brief = true, .help = "ipv4, ipv6, or none" },
+	[PROTOCOL] = { .name = "protocol",
+		       .brief = true,
+		       .help = "tcp, udp, stp, lldp ..., or the ethertype" },
 	[INTERFACE] = { .name = "interface", .detail = true, .help = "network device itself" },
 	[IFINDEX] = { .name = "ifindex", .detail = true, .number = true },
 	[NETNS] = { .name = "netns",
@@ -26,6 +31,7 @@ static const struct column columns[] = {
 		    .help = "network namespace's inode, as in /proc/PID/ns/net" },
 	{ .name = "packets",
 	  .kind = COLUMN_COUNTER,
+	  .brief = true,
 	  .metric = "dropscope_receive_packets",
 	  .help = "Packets (socket buffers, after GRO) that devices handed to the protocols." },
 	{ .name = "wire_packets",
@@ -35,10 +41,12 @@ static const struct column columns[] = {
 	{ .name = "bytes",
 	  .kind = COLUMN_COUNTER,
 	  .unit = UNIT_BYTES,
+	  .brief = true,
 	  .metric = "dropscope_receive_bytes",
 	  .help = "Bytes of received packets, without the link-layer header." },
 	{ .name = "packet_size_bytes",
 	  .kind = COLUMN_HISTOGRAM,
+	  .brief = true,
 	  .unit = UNIT_BYTES,
 	  .metric = "dropscope_receive_packet_size_bytes",
 	  .by = "device",
@@ -46,26 +54,30 @@ static const struct column columns[] = {
 	  .help = "Sizes of received packets, after GRO, without the link-layer header." },
 };
 
-static unsigned receive_slots(const struct config *config)
+static unsigned receive_slots(const struct collecting *c, const struct config *config)
 {
+	(void)c;
 	return config->receive_slots;
 }
 
 static int receive_open(struct collecting *c, char **ret_reason)
 {
-	struct receive_bpf *skeleton;
+	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = c->kernel->btf_path);
+	struct receive_raw_bpf *raw = NULL;
+	struct receive_bpf *skeleton = NULL;
 	int error;
 
 	if (kernel_btf_arguments(c->kernel->btf, "netif_receive_skb") < 1)
 		return collecting_missing("netif_receive_skb", ret_reason);
-	skeleton = receive_bpf__open();
-	if (!skeleton)
+	if (c->kernel->gate == GATE_RAW_TP)
+		raw = receive_raw_bpf__open_opts(&options);
+	else
+		skeleton = receive_bpf__open_opts(&options);
+	if (!raw && !skeleton)
 		return -ENOMEM;
-	skeleton->rodata->slots_per_writer = c->slots_per_writer;
-	skeleton->rodata->has_rdonly_cast =
-		kernel_btf_has_function(c->kernel->btf, "bpf_rdonly_cast");
-	error = collecting_load(c, skeleton->obj, ret_reason);
+	error = collecting_load(c, raw ? raw->skeleton : skeleton->skeleton, ret_reason);
 	receive_bpf__destroy(skeleton);
+	receive_raw_bpf__destroy(raw);
 	return error;
 }
 
@@ -91,6 +103,7 @@ static void receive_describe(void *userdata, const void *data, uint64_t now, str
 const struct collector receive_collector = {
 	.name = "receive",
 	.table = "receive",
+	.layout = 1,
 	.enabled = offsetof(struct config, receive),
 	.columns = columns,
 	.n_columns = ARRAY_SIZE(columns),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "self.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -33,6 +34,18 @@ static const struct column collector_columns[] = {
 	  .help = "Rows of the collector's table, details told apart." },
 };
 
+static const struct column info_columns[] = {
+	{ .name = "collector", .help = "drops, receive, retransmit, block" },
+	{ .name = "attach", .help = "how its programs are attached: tp_btf, raw_tp, fentry" },
+	{ .name = "missing",
+	  .help = "what this kernel does not give, a sample each; everything: it is down" },
+	{ .name = "why", .help = "why that is missing" },
+	{ .name = "info",
+	  .kind = COLUMN_GAUGE,
+	  .metric = "dropscope_collector_info",
+	  .help = "Always 1: how a collector's programs are attached, what is missing, and why." },
+};
+
 static const struct column retired_columns[] = {
 	{ .name = "collector", .help = "drops, receive, retransmit, block" },
 	{ .name = "counter", .help = "column of the collector's table" },
@@ -41,6 +54,29 @@ static const struct column retired_columns[] = {
 	  .metric = "dropscope_retired",
 	  .help = "What series that have ended (retire-after) had counted: closes the accounting. "
 		  "Of histograms, the observations." },
+};
+
+static const struct column not_carried_columns[] = {
+	{ .name = "collector", .help = "drops, receive, retransmit, block" },
+	{ .name = "counter", .help = "column of an earlier version's table" },
+	{ .name = "not_carried",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_not_carried",
+	  .help = "What an earlier version had counted and this one, whose columns or keys are others, "
+		  "could not take over. Of histograms, the observations." },
+};
+
+static const struct column history_columns[] = {
+	{ .name = "lost",
+	  .kind = COLUMN_COUNTER,
+	  .metric = "dropscope_history_lost",
+	  .help = "Rows of a second that did not fit the history, and segments of it that were "
+		  "refused at the start as damaged." },
+	{ .name = "since",
+	  .kind = COLUMN_GAUGE,
+	  .unit = UNIT_SECONDS,
+	  .metric = "dropscope_history_start_time_seconds",
+	  .help = "How far back the history reaches, since unix epoch in seconds; 0: there is none." },
 };
 
 static const struct column loss_columns[] = {
@@ -145,7 +181,20 @@ static const struct column process_columns[PROCESS_VALUES] = {
 		      .help = "Maximum number of open file descriptors." },
 };
 
-enum { COLLECTORS, LOSSES, RETIRED, PROGRAMS, SYMBOLS, BUILD, KERNEL, HTTP, PROCESS };
+enum {
+	COLLECTORS,
+	INFO,
+	LOSSES,
+	RETIRED,
+	NOT_CARRIED,
+	HISTORY,
+	PROGRAMS,
+	SYMBOLS,
+	BUILD,
+	KERNEL,
+	HTTP,
+	PROCESS,
+};
 
 static const struct {
 	const char *name;
@@ -153,8 +202,11 @@ static const struct {
 	unsigned n_columns;
 } definitions[SELF_TABLES] = {
 	[COLLECTORS] = { "collectors", collector_columns, ARRAY_SIZE(collector_columns) },
+	[INFO] = { "info", info_columns, ARRAY_SIZE(info_columns) },
 	[LOSSES] = { "losses", loss_columns, ARRAY_SIZE(loss_columns) },
 	[RETIRED] = { "retired", retired_columns, ARRAY_SIZE(retired_columns) },
+	[NOT_CARRIED] = { "not_carried", not_carried_columns, ARRAY_SIZE(not_carried_columns) },
+	[HISTORY] = { "history", history_columns, ARRAY_SIZE(history_columns) },
 	[PROGRAMS] = { "programs", program_columns, ARRAY_SIZE(program_columns) },
 	[SYMBOLS] = { "symbols", symbol_columns, ARRAY_SIZE(symbol_columns) },
 	[BUILD] = { "build", build_columns, ARRAY_SIZE(build_columns) },
@@ -212,21 +264,30 @@ struct table *const *self_tables(const struct self *self)
 /*
  * The row with these labels, made when it is first asked for. `now` is when it was last asked for.
  */
-static struct row *self_row(struct table *table, const char *first, const char *second,
-			    uint64_t now)
+static struct row *self_find(struct table *table, const char *const *labels, uint64_t now)
 {
-	const char *labels[TABLE_MAX_LABELS] = { first, second };
 	struct row *row;
 
 	for (uint32_t i = 0; i < table->n_rows; i++) {
+		unsigned same = 0;
+
 		row = table->rows[i];
-		if ((table->n_labels > 0 && strcmp(row->labels[0].text, first) != 0) ||
-		    (table->n_labels > 1 && strcmp(row->labels[1].text, second) != 0))
+		while (same < table->n_labels && strcmp(row->labels[same].text, labels[same]) == 0)
+			same++;
+		if (same < table->n_labels)
 			continue;
 		row->last_seen = now;
 		return row;
 	}
 	return table_add(table, labels, now, &row) < 0 ? NULL : row;
+}
+
+static struct row *self_row(struct table *table, const char *first, const char *second,
+			    uint64_t now)
+{
+	const char *labels[TABLE_MAX_LABELS] = { first, second };
+
+	return self_find(table, labels, now);
 }
 
 /* Collectors and programs that are no longer there: turned off. */
@@ -255,6 +316,62 @@ static int collect_collectors(struct table *table, const struct collecting *c, u
 	}
 	drop_unseen(table, now);
 	return 0;
+}
+
+enum { ATTACH_SIZE = 64 };
+
+/* How its programs are attached: each way once. */
+static void describe_attach(const struct collecting *c, char text[static ATTACH_SIZE])
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < c->probe.n_programs; i++) {
+		const char *name = gate_attach_name(&c->probe.programs[i].gate);
+
+		if (!strstr(text, name))
+			used += snprintf(text + used, ATTACH_SIZE - used, "%s%s", used ? "," : "",
+					 name);
+	}
+	assert(used < ATTACH_SIZE);
+}
+
+static int set_info(struct table *table, const struct collecting *c, const char *attach,
+		    const char *missing, const char *why, uint64_t now)
+{
+	char text[TABLE_MAX_LABEL_BYTES + 1];
+	const char *labels[TABLE_MAX_LABELS] = { c->collector->name, attach, missing, text };
+	struct row *row;
+
+	snprintf(text, sizeof(text), "%s", why);
+	row = self_find(table, labels, now);
+	if (!row)
+		return -ENOMEM;
+	row->values[0] = 1;
+	return 0;
+}
+
+static int collect_info(struct table *table, const struct collecting *c, unsigned n, uint64_t now)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < n && !error; i++) {
+		char attach[ATTACH_SIZE];
+
+		if (c[i].disabled)
+			continue;
+		describe_attach(&c[i], attach);
+		if (!c[i].slots)
+			error = set_info(table, &c[i], "", "everything",
+					 c[i].reason ? c[i].reason : "", now);
+		else if (!c[i].n_lacks)
+			error = set_info(table, &c[i], attach, "", "", now);
+		for (unsigned j = 0; c[i].slots && j < c[i].n_lacks && !error; j++)
+			error = set_info(table, &c[i], attach, c[i].lacks[j].what,
+					 c[i].lacks[j].why, now);
+	}
+	drop_unseen(table, now);
+	return error;
 }
 
 static int collect_losses(struct table *table, const struct collecting *c, unsigned n, uint64_t now)
@@ -302,6 +419,33 @@ static int collect_retired(struct table *table, const struct collecting *c, unsi
 	return 0;
 }
 
+static int collect_not_carried(struct table *table, const struct collecting *c, unsigned n,
+			       uint64_t now)
+{
+	for (unsigned i = 0; i < n; i++) {
+		for (unsigned j = 0; j < c[i].n_not_carried; j++) {
+			struct row *row = self_row(table, c[i].collector->name,
+						   c[i].not_carried[j].name, now);
+
+			if (!row)
+				return -ENOMEM;
+			row->values[0] = c[i].not_carried[j].value;
+		}
+	}
+	return 0;
+}
+
+static int collect_history(struct table *table, const struct history *history, uint64_t now)
+{
+	struct row *row = self_row(table, NULL, NULL, now);
+
+	if (!row)
+		return -ENOMEM;
+	row->values[0] = history ? history_lost(history) : 0;
+	row->values[1] = history ? history_since(history) : 0;
+	return 0;
+}
+
 static int collect_programs(struct table *table, const struct collecting *c, unsigned n,
 			    uint64_t now)
 {
@@ -313,7 +457,8 @@ static int collect_programs(struct table *table, const struct collecting *c, uns
 
 			if (!row)
 				return -ENOMEM;
-			probe_read(program, &statistics);
+			if (!probe_read(program, &statistics))
+				continue;
 			row->values[0] = statistics.runs;
 			row->values[1] = statistics.nanoseconds;
 		}
@@ -400,8 +545,11 @@ int self_collect(struct self *self, const struct collecting *c, unsigned n,
 	uint64_t now = clock_now();
 
 	if (collect_collectors(tables[COLLECTORS], c, n, now) < 0 ||
+	    collect_info(tables[INFO], c, n, now) < 0 ||
 	    collect_losses(tables[LOSSES], c, n, now) < 0 ||
 	    collect_retired(tables[RETIRED], c, n, now) < 0 ||
+	    collect_not_carried(tables[NOT_CARRIED], c, n, now) < 0 ||
+	    collect_history(tables[HISTORY], n ? c[0].kernel->history : NULL, now) < 0 ||
 	    collect_programs(tables[PROGRAMS], c, n, now) < 0 ||
 	    collect_constants(self, symbols_are_available, now) < 0 ||
 	    collect_http(tables[HTTP], http, now) < 0)

@@ -87,6 +87,8 @@ static int on_hangup(sd_event_source *source, int fd, uint32_t events, void *use
 	(void)events;
 	connection->ended = true;
 	(void)shutdown(fd, SHUT_RD);
+	if (connection->stream)
+		connection->connections->gone(connection);
 	return 0;
 }
 
@@ -129,7 +131,7 @@ struct connection *connections_add(struct connections *connections, int fd)
 	assert(connections->n < CONNECTIONS_MAX);
 	while (connection->fd >= 0)
 		connection++;
-	*connection = (struct connection){ .fd = fd };
+	*connection = (struct connection){ .fd = fd, .connections = connections };
 	connections->n++;
 	watch_hangup(connections, connection);
 	set_deadline(connections, connection, connections->request_usec);
@@ -155,9 +157,20 @@ void connections_request(struct connections *connections, struct connection *con
 	connection->body = 0;
 }
 
+void connections_stream(struct connections *connections, struct connection *connection,
+			uint64_t stall_usec)
+{
+	connection->stream = true;
+	if (stall_usec)
+		set_deadline(connections, connection, stall_usec);
+	else
+		connection->deadline = UINT64_MAX;
+}
+
 void connections_idle(struct connections *connections, struct connection *connection)
 {
 	connection->idle = true;
+	connection->stream = false;
 	if (connection->ended)
 		(void)shutdown(connection->fd, SHUT_RD);
 	set_deadline(connections, connection, connections->idle_usec);

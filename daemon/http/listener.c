@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -122,8 +123,7 @@ static int open_socket(const struct address *address, struct address *bound)
 	return TAKE_FD(fd);
 }
 
-/* The listener takes the socket over, unless this fails. The socket may as well come from outside:
- * one that the service manager has bound. */
+/* The listener takes the socket over, unless this fails. */
 static int listener_new(int fd, const struct address *address, struct listener **ret_listener)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
@@ -392,6 +392,29 @@ int listeners_change(struct listeners *listeners, sd_event *event, char *const *
 			listener_free(listeners->list[i]);
 	memcpy(listeners->list, change.listeners, sizeof(listeners->list));
 	listeners->n = change.n;
+	return 0;
+}
+
+int listeners_adopt(struct listeners *listeners, sd_event *event, int fd)
+{
+	_cleanup_(listener_freep) struct listener *listener = NULL;
+	struct address address = { .size = sizeof(address) - sizeof(socklen_t) };
+	int flags = fcntl(fd, F_GETFL), r;
+
+	if (listeners->n == LISTENERS_MAX)
+		return -E2BIG;
+	if (getsockname(fd, &address.generic, &address.size) < 0 || flags < 0 ||
+	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	r = listener_new(fd, &address, &listener);
+	if (r < 0)
+		return r;
+	r = listener_start(listener, event, listeners->accepted, listeners->userdata);
+	if (r < 0) {
+		listener->fd = -1;
+		return r;
+	}
+	listeners->list[listeners->n++] = TAKE_PTR(listener);
 	return 0;
 }
 

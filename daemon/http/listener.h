@@ -35,4 +35,8 @@ struct listeners {
  */
 int listeners_change(struct listeners *listeners, sd_event *event, char *const *names, unsigned n,
 		     char **ret_reason);
+/* Takes over a listening stream socket that somebody else has bound, and accepts on it. It
+ * goes with the next change of addresses. Its path, if it has one, is left alone. 0, -errno:
+ * -E2BIG over LISTENERS_MAX; then the socket is still the caller's. */
+int listeners_adopt(struct listeners *listeners, sd_event *event, int fd);
 void listeners_close(struct listeners *listeners);

@@ -12,6 +12,7 @@ struct routes {
 	unsigned n_collecting;
 	struct self *self;
 	const struct symbols *symbols;
+	struct live *live;
 	const struct server *server;
 };
 

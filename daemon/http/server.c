@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -17,7 +19,8 @@
 
 enum {
 	USEC = 1000000,
-	GZIP_FROM = 1024, /* bytes: one segment either way below that */
+	GZIP_FROM = 1024,    /* bytes: one segment either way below that */
+	STREAM_BLOCK = 8192, /* bytes of a stream that MHD asks for at a time */
 };
 
 struct server {
@@ -44,6 +47,7 @@ static void on_connection(void *userdata, struct MHD_Connection *mhd, void **con
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
 		info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 		*context = connections_add(&server->connections, info->connect_fd);
+		((struct connection *)*context)->mhd = mhd;
 	} else {
 		connections_remove(&server->connections, *context);
 	}
@@ -136,9 +140,45 @@ static void on_accepted(void *userdata, int fd, const struct sockaddr *client, s
 		server->counters.refused++;
 }
 
+/* Whether the client is on this machine. */
+static bool is_local(int fd)
+{
+	union {
+		struct sockaddr generic;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+		struct sockaddr_storage storage;
+	} client = { .storage = { .ss_family = AF_UNSPEC } };
+	const struct in6_addr *address = &client.ipv6.sin6_addr;
+	socklen_t size = sizeof(client);
+
+	if (getpeername(fd, &client.generic, &size) < 0)
+		return false;
+	switch (client.generic.sa_family) {
+	case AF_UNIX:
+		return true;
+	case AF_INET:
+		return ntohl(client.ipv4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	case AF_INET6:
+		return IN6_IS_ADDR_LOOPBACK(address) ||
+		       (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == IN_LOOPBACKNET);
+	default:
+		return false;
+	}
+}
+
+/* A stream that nobody will read. */
+static void drop_stream(struct reply *reply)
+{
+	if (reply->stream.read)
+		reply->stream.close(reply->stream.userdata);
+	reply->stream = (struct stream){ .read = NULL };
+}
+
 /* Replaces whatever the reply was. */
 static void reply_error(struct reply *reply, unsigned status, const char *json)
 {
+	drop_stream(reply);
 	buffer_free(&reply->body);
 	*reply = (struct reply){ .status = status, .content_type = "application/json" };
 	buffer_string(&reply->body, json);
@@ -182,25 +222,129 @@ static bool compress_body(struct MHD_Connection *mhd, struct reply *reply)
 	return true;
 }
 
-/* Takes the body over. MHD_NO closes the connection. */
-static enum MHD_Result send_reply(struct MHD_Connection *mhd, struct reply *reply)
+/* ---- streams */
+
+/* A stream while MHD has it. */
+struct streaming {
+	struct stream stream;
+	struct connection *connection;
+};
+
+static ssize_t on_stream_read(void *userdata, uint64_t position, char *to, size_t size)
 {
+	struct streaming *streaming = userdata;
+	struct connection *connection = streaming->connection;
+	ssize_t n;
+
+	(void)position;
+	if (connection->ended)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	n = streaming->stream.read(streaming->stream.userdata, to, size);
+	if (n < 0)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	connections_stream(connection->connections, connection,
+			   n > 0 ? (uint64_t)SERVER_STALL_SECONDS * USEC : 0);
+	/* MHD would ask again and again. */
+	if (n == 0) {
+		connection->suspended = true;
+		MHD_suspend_connection(connection->mhd);
+	}
+	return n;
+}
+
+static void on_stream_free(void *userdata)
+{
+	struct streaming *streaming = userdata;
+
+	streaming->stream.close(streaming->stream.userdata);
+	free(streaming);
+}
+
+static void resume(struct connection *connection)
+{
+	connection->suspended = false;
+	MHD_resume_connection(connection->mhd);
+}
+
+void server_resume(struct connection *connection)
+{
+	struct server *server = (struct server *)((char *)connection->connections -
+						  offsetof(struct server, connections));
+
+	if (!connection->suspended)
+		return;
+	resume(connection);
+	/* Not here: the caller may be in the middle of something that a client's end undoes. */
+	(void)sd_event_source_set_time(server->mhd_timer, 0);
+	(void)sd_event_source_set_enabled(server->mhd_timer, SD_EVENT_ONESHOT);
+}
+
+/* A client that has lost its power sends nothing, not even an end. */
+static void ask_now_and_then(int fd)
+{
+	static const int on = 1, seconds = SERVER_KEEPALIVE_SECONDS, times = 3;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof(times));
+}
+
+/* Takes the stream over. */
+static struct MHD_Response *stream_response(struct connection *connection,
+					    const struct stream *stream)
+{
+	struct streaming *streaming = calloc(1, sizeof(*streaming));
+	struct MHD_Response *response = NULL;
+
+	if (streaming) {
+		*streaming = (struct streaming){ *stream, connection };
+		response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+							     on_stream_read, streaming,
+							     on_stream_free);
+	}
+	if (!response) {
+		stream->close(stream->userdata);
+		free(streaming);
+		return NULL;
+	}
+	ask_now_and_then(connection->fd);
+	connections_stream(connection->connections, connection, 0);
+	return response;
+}
+
+/* ---- requests */
+
+/* Takes the body over. */
+static struct MHD_Response *body_response(struct reply *reply)
+{
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(reply->body.size, reply->body.data,
+						MHD_RESPMEM_MUST_FREE);
+
+	if (!response)
+		buffer_free(&reply->body);
+	reply->body = (struct buffer){};
+	return response;
+}
+
+/* Takes the body or the stream over. MHD_NO closes the connection. */
+static enum MHD_Result send_reply(struct connection *connection, struct reply *reply)
+{
+	struct MHD_Connection *mhd = connection->mhd;
 	struct MHD_Response *response;
 	enum MHD_Result result = MHD_NO;
-	bool gzipped;
+	bool gzipped = false;
 
 	if (reply->body.failed)
 		reply_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR,
 			    "{\"error\": \"out of memory\"}\n");
-	gzipped = compress_body(mhd, reply);
-
-	response = MHD_create_response_from_buffer(reply->body.size, reply->body.data,
-						   MHD_RESPMEM_MUST_FREE);
-	if (!response) {
-		buffer_free(&reply->body);
+	if (!reply->stream.read)
+		gzipped = compress_body(mhd, reply);
+	response = reply->stream.read ? stream_response(connection, &reply->stream)
+				      : body_response(reply);
+	if (!response)
 		return MHD_NO;
-	}
-	reply->body = (struct buffer){};
 	if (add_headers(response, reply, gzipped) == 0)
 		result = MHD_queue_response(mhd, reply->status, response);
 	MHD_destroy_response(response);
@@ -230,16 +374,19 @@ static enum MHD_Result add_parameter(void *userdata, enum MHD_ValueKind kind, co
 	return MHD_YES;
 }
 
-static void fill_reply(struct server *server, struct MHD_Connection *mhd,
-		       const struct connection *connection, const char *path, const char *method,
-		       struct reply *reply)
+static void fill_reply(struct server *server, struct connection *connection, const char *path,
+		       const char *method, struct reply *reply)
 {
+	struct MHD_Connection *mhd = connection->mhd;
 	const char *accept = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept");
 	struct parameters parameters = {};
 	struct request request = {
 		.path = path,
 		.parameters = parameters.list,
 		.accept = accept ? accept : "",
+		.head = strcmp(method, "HEAD") == 0,
+		.local = is_local(connection->fd),
+		.connection = connection,
 	};
 
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
@@ -268,6 +415,9 @@ static void fill_reply(struct server *server, struct MHD_Connection *mhd,
 	if (server->handler(server->userdata, &request, reply) < 0)
 		reply_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR,
 			    "{\"error\": \"the answer could not be made\"}\n");
+	/* MHD (0.9.75) would send the last chunk of it. */
+	if (request.head)
+		drop_stream(reply);
 }
 
 /* MHD calls this when the headers are there, for each piece of a body, and at the request's end. */
@@ -293,8 +443,8 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *mhd, co
 		return connection->body <= SERVER_MAX_BODY ? MHD_YES : MHD_NO;
 	}
 
-	fill_reply(userdata, mhd, connection, path, method, &reply);
-	return send_reply(mhd, &reply);
+	fill_reply(userdata, connection, path, method, &reply);
+	return send_reply(connection, &reply);
 }
 
 static int start_mhd(struct server *server)
@@ -310,10 +460,10 @@ static int start_mhd(struct server *server)
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
-	/* Streams will need MHD_ALLOW_SUSPEND_RESUME here. */
-	server->mhd =
-		MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
-				 on_request, server, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+	server->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+					       MHD_ALLOW_SUSPEND_RESUME,
+				       0, NULL, NULL, on_request, server, MHD_OPTION_ARRAY, options,
+				       MHD_OPTION_END);
 	if (!server->mhd)
 		return errno > 0 ? -errno : -ENOMEM;
 	info = MHD_get_daemon_info(server->mhd, MHD_DAEMON_INFO_EPOLL_FD);
@@ -343,6 +493,7 @@ int server_new(sd_event *event, server_handler_t handler, void *userdata,
 	server->listeners.userdata = server;
 	server->connections.request_usec = (uint64_t)SERVER_REQUEST_SECONDS * USEC;
 	server->connections.idle_usec = (uint64_t)SERVER_IDLE_SECONDS * USEC;
+	server->connections.gone = server_resume;
 
 	r = connections_open(&server->connections, event);
 	if (r < 0)
@@ -380,11 +531,20 @@ int server_listen(struct server *server, char *const *addresses, unsigned n, cha
 	return listeners_change(&server->listeners, server->event, addresses, n, ret_reason);
 }
 
+int server_adopt(struct server *server, int fd)
+{
+	return listeners_adopt(&server->listeners, server->event, fd);
+}
+
 void server_free(struct server *server)
 {
 	if (!server)
 		return;
 	listeners_close(&server->listeners);
+	/* MHD cannot end what is suspended. */
+	for (unsigned i = 0; i < CONNECTIONS_MAX && server->mhd; i++)
+		if (server->connections.list[i].suspended)
+			resume(&server->connections.list[i]);
 	/* MHD closes its epoll descriptor, and reports the end of every connection. */
 	sd_event_source_unref(server->mhd_ready);
 	if (server->mhd)

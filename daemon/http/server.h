@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include "../render/buffer.h"
@@ -24,6 +25,10 @@ enum server_limits {
 	/* From accept, or a later request's first line, until its last byte has been sent. */
 	SERVER_REQUEST_SECONDS = 10,
 	SERVER_IDLE_SECONDS = 120, /* a kept-alive connection between requests */
+	/* A stream whose client reads nothing of what there is; and a client that is silent is asked
+	 * whether it is still there. */
+	SERVER_STALL_SECONDS = 300,
+	SERVER_KEEPALIVE_SECONDS = 15,
 };
 
 /* What became of connections: the limits' overflow counters. */
@@ -38,12 +43,26 @@ struct parameter {
 	const char *value; /* decoded; "" where there was none */
 };
 
+/* One client's connection. */
+struct connection;
+
 /* One GET or HEAD request. All strings live as long as the handler's call. */
 struct request {
 	const char *path;
 	const struct parameter *parameters;
 	unsigned n_parameters;
-	const char *accept; /* the Accept header, or "" */
+	const char *accept;	       /* the Accept header, or "" */
+	bool head;		       /* only the headers are wanted */
+	bool local;		       /* from this machine: a unix socket or a loopback address */
+	struct connection *connection; /* for server_resume() */
+};
+
+/* An answer that comes as it comes, in chunks that are sent at once. */
+struct stream {
+	/* Bytes, at most `size`; 0: nothing now, server_resume() will tell when; < 0: that was all. */
+	ssize_t (*read)(void *userdata, char *to, size_t size);
+	void (*close)(void *userdata); /* the last call, whatever has become of it */
+	void *userdata;
 };
 
 struct reply {
@@ -51,6 +70,7 @@ struct reply {
 	const char *content_type; /* a string constant */
 	struct buffer body;	  /* the server frees it, whatever the handler returns */
 	bool cacheable;		  /* false: Cache-Control: no-store */
+	struct stream stream;	  /* in the place of the body where `read` is set */
 };
 
 /*
@@ -71,9 +91,14 @@ int server_new(sd_event *event, server_handler_t handler, void *userdata,
  * cloudflare/ebpf_exporter's and how to see the holder. 0, -errno.
  */
 int server_listen(struct server *server, char *const *addresses, unsigned n, char **ret_reason);
+/* Listens on a socket that somebody else has bound, too; it goes with the next server_listen(). 0,
+ * -errno: then the socket is still the caller's. */
+int server_adopt(struct server *server, int fd);
 struct server_counters server_counters(const struct server *server);
 /* Other deadlines than SERVER_REQUEST_SECONDS and SERVER_IDLE_SECONDS, in microseconds: tests have
  * no time for those. */
 void server_set_deadlines(struct server *server, uint64_t request_usec, uint64_t idle_usec);
+/* There is more to read of the stream that the connection's answer is. */
+void server_resume(struct connection *connection);
 /* Closes every connection. Not from within the handler. */
 void server_free(struct server *server);

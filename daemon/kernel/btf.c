@@ -23,21 +23,44 @@ int kernel_btf_load(struct btf **ret_btf)
 	return 0;
 }
 
+int kernel_btf_load_from(const char *path, struct btf **ret_btf)
+{
+	_cleanup_(kernel_btf_freep) struct btf *btf = NULL;
+
+	if (!path)
+		return kernel_btf_load(ret_btf);
+	btf = btf__parse(path, NULL);
+	if (!btf)
+		return errno ? -errno : -EINVAL;
+	/* Every kernel frees packets. */
+	if (kernel_btf_tracepoint(btf, "kfree_skb") < 0)
+		return -ENODATA;
+	*ret_btf = TAKE_PTR(btf);
+	return 0;
+}
+
 void kernel_btf_freep(struct btf **btf)
 {
 	btf__free(*btf);
 }
 
-int kernel_btf_arguments(const struct btf *btf, const char *tracepoint)
+int kernel_btf_tracepoint(const struct btf *btf, const char *tracepoint)
 {
 	char name[96];
-	const struct btf_type *type;
 	int id;
 
 	snprintf(name, sizeof(name), "btf_trace_%s", tracepoint);
 	id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
+	return id < 0 ? -ENOENT : id;
+}
+
+int kernel_btf_arguments(const struct btf *btf, const char *tracepoint)
+{
+	const struct btf_type *type;
+	int id = kernel_btf_tracepoint(btf, tracepoint);
+
 	if (id < 0)
-		return -ENOENT;
+		return id;
 	type = btf__type_by_id(btf, btf__type_by_id(btf, id)->type);
 	if (btf_is_ptr(type))
 		type = btf__type_by_id(btf, type->type);
@@ -45,14 +68,36 @@ int kernel_btf_arguments(const struct btf *btf, const char *tracepoint)
 	return btf_is_func_proto(type) ? (int)btf_vlen(type) - 1 : -ENOENT;
 }
 
+/* Of an enum with 32-bit values, or with 64-bit ones, of which the lower half is meant. */
+static const char *enumerator_at(const struct btf *btf, const struct btf_type *type, unsigned i,
+				 uint32_t *ret_value)
+{
+	bool wide = btf_is_enum64(type);
+
+	*ret_value = wide ? btf_enum64(type)[i].val_lo32 : (uint32_t)btf_enum(type)[i].val;
+	return btf__name_by_offset(btf, wide ? btf_enum64(type)[i].name_off
+					     : btf_enum(type)[i].name_off);
+}
+
 static int find_enumerator(const struct btf *btf, const struct btf_type *type, const char *name)
 {
-	const struct btf_enum *value = btf_enum(type);
+	uint32_t value;
 
-	for (unsigned i = 0; i < btf_vlen(type); i++, value++)
-		if (strcmp(btf__name_by_offset(btf, value->name_off), name) == 0)
-			return value->val;
+	for (unsigned i = 0; i < btf_vlen(type); i++)
+		if (strcmp(enumerator_at(btf, type, i, &value), name) == 0)
+			return (int)value;
 	return -ENOENT;
+}
+
+/* Which of the two an enum is, depends on its values and on who wrote the BTF. NULL: there is none.
+ * */
+static const struct btf_type *find_enum(const struct btf *btf, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, name, BTF_KIND_ENUM);
+
+	if (id < 0)
+		id = btf__find_by_name_kind(btf, name, BTF_KIND_ENUM64);
+	return id < 0 ? NULL : btf__type_by_id(btf, id);
 }
 
 int kernel_btf_enumerator(const struct btf *btf, const char *enum_name, const char *name)
@@ -60,22 +105,41 @@ int kernel_btf_enumerator(const struct btf *btf, const char *enum_name, const ch
 	int value = -ENOENT;
 
 	if (enum_name) {
-		int id = btf__find_by_name_kind(btf, enum_name, BTF_KIND_ENUM);
+		const struct btf_type *type = find_enum(btf, enum_name);
 
-		return id < 0 ? -ENOENT : find_enumerator(btf, btf__type_by_id(btf, id), name);
+		return type ? find_enumerator(btf, type, name) : -ENOENT;
 	}
 	for (unsigned id = 1; id < btf__type_cnt(btf) && value < 0; id++) {
 		const struct btf_type *type = btf__type_by_id(btf, id);
 
-		if (btf_is_enum(type))
+		if (btf_is_any_enum(type))
 			value = find_enumerator(btf, type, name);
 	}
 	return value;
 }
 
+int kernel_btf_function(const struct btf *btf, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
+
+	return id < 0 ? -ENOENT : id;
+}
+
+int kernel_btf_parameters(const struct btf *btf, const char *name)
+{
+	int id = kernel_btf_function(btf, name);
+
+	return id < 0 ? id : (int)btf_vlen(btf__type_by_id(btf, btf__type_by_id(btf, id)->type));
+}
+
 bool kernel_btf_has_function(const struct btf *btf, const char *name)
 {
-	return btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+	return kernel_btf_function(btf, name) > 0;
+}
+
+bool kernel_btf_has_struct(const struct btf *btf, const char *name)
+{
+	return btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT) > 0;
 }
 
 struct reason {
@@ -86,7 +150,8 @@ struct reason {
 struct reasons {
 	struct reason *list;
 	unsigned n, capacity;
-	uint64_t looked; /* for subsystems' reasons, last */
+	uint64_t looked;  /* for subsystems' reasons, last */
+	const char *path; /* where, if not in the kernel's own BTF */
 };
 
 static int reasons_add(struct reasons *reasons, uint32_t number, const char *name)
@@ -126,11 +191,8 @@ static int reasons_take(struct reasons *reasons, const struct btf *btf, const st
 			bool core)
 {
 	for (unsigned i = 0; i < btf_vlen(type); i++) {
-		bool wide = btf_is_enum64(type);
-		uint32_t number =
-			wide ? btf_enum64(type)[i].val_lo32 : (uint32_t)btf_enum(type)[i].val;
-		const char *name = btf__name_by_offset(btf, wide ? btf_enum64(type)[i].name_off
-								 : btf_enum(type)[i].name_off);
+		uint32_t number;
+		const char *name = enumerator_at(btf, type, i, &number);
 
 		if ((number >> 16 == 0) != core || number == subsystem_mask ||
 		    reasons_find(reasons, number))
@@ -146,15 +208,13 @@ static int reasons_take(struct reasons *reasons, const struct btf *btf, const st
 int reasons_new(const struct btf *btf, struct reasons **ret_reasons)
 {
 	struct reasons *reasons = calloc(1, sizeof(*reasons));
-	int id, error = 0;
+	const struct btf_type *type = btf ? find_enum(btf, "skb_drop_reason") : NULL;
+	int error = 0;
 
 	if (!reasons)
 		return -ENOMEM;
-	id = btf ? btf__find_by_name_kind(btf, "skb_drop_reason", BTF_KIND_ENUM) : 0;
-	if (id < 0)
-		id = btf__find_by_name_kind(btf, "skb_drop_reason", BTF_KIND_ENUM64);
-	if (id > 0)
-		error = reasons_take(reasons, btf, btf__type_by_id(btf, id), true);
+	if (type)
+		error = reasons_take(reasons, btf, type, true);
 	if (error) {
 		reasons_free(reasons);
 		return error;
@@ -171,6 +231,16 @@ void reasons_free(struct reasons *reasons)
 		free(reasons->list[i].name);
 	free(reasons->list);
 	free(reasons);
+}
+
+void reasons_look_in(struct reasons *reasons, const char *path)
+{
+	reasons->path = path;
+}
+
+unsigned reasons_count(const struct reasons *reasons)
+{
+	return reasons->n;
 }
 
 /* A subsystem's enum is called something_drop_reason; its values carry the subsystem's number. */
@@ -210,7 +280,8 @@ static void reasons_look(struct reasons *reasons)
 	_cleanup_(closedirp) DIR *dir = opendir(modules_path);
 	struct dirent *entry;
 
-	if (kernel_btf_load(&base) < 0 || reasons_search(reasons, base, 1) < 0 || !dir)
+	if (kernel_btf_load_from(reasons->path, &base) < 0 ||
+	    reasons_search(reasons, base, 1) < 0 || !dir)
 		return;
 	while ((entry = readdir(dir))) {
 		_cleanup_(kernel_btf_freep) struct btf *module = NULL;

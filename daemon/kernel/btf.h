@@ -14,14 +14,25 @@ struct btf;
 
 /* 0, or -errno: -ENOENT for a kernel without BTF. Several megabytes: free it after use. */
 int kernel_btf_load(struct btf **ret_btf);
+/* The same from a file (BTF, or ELF with a section of it), of which nobody can tell whether it is
+ * of this kernel; NULL: as kernel_btf_load(). -ENODATA: it has been cut down to the types that some
+ * program uses, and names no tracepoints. */
+int kernel_btf_load_from(const char *path, struct btf **ret_btf);
 void kernel_btf_freep(struct btf **btf);
 
+/* The type that stands for a tracepoint, which is what a program of it is loaded for, or -ENOENT. */
+int kernel_btf_tracepoint(const struct btf *btf, const char *tracepoint);
 /* Arguments that the tracepoint passes to a program, or -ENOENT. */
 int kernel_btf_arguments(const struct btf *btf, const char *tracepoint);
 /* The value of an enumerator, e.g. "rqf_flags" "__RQF_IO_STAT"; enum_name NULL: of any enum.
  * -ENOENT. */
 int kernel_btf_enumerator(const struct btf *btf, const char *enum_name, const char *name);
 bool kernel_btf_has_function(const struct btf *btf, const char *name);
+/* The function, which is what a program of its entry is loaded for, or -ENOENT. */
+int kernel_btf_function(const struct btf *btf, const char *name);
+/* How many parameters the function has, or -ENOENT. */
+int kernel_btf_parameters(const struct btf *btf, const char *name);
+bool kernel_btf_has_struct(const struct btf *btf, const char *name);
 
 /* Names of drop reasons. */
 struct reasons;
@@ -30,6 +41,11 @@ struct reasons;
  * is no error. */
 int reasons_new(const struct btf *btf, struct reasons **ret_reasons);
 void reasons_free(struct reasons *reasons);
+/* Where a subsystem's reasons are looked for, in the place of the kernel's BTF: a file, whose name
+ * must outlive the table. */
+void reasons_look_in(struct reasons *reasons, const char *path);
+/* How many names are known so far. */
+unsigned reasons_count(const struct reasons *reasons);
 
 /*
  * The name of a reason, SKB_DROP_REASON_ taken off. One of a subsystem is looked for in the

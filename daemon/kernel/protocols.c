@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "protocols.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -75,6 +77,9 @@ static const char *find(const struct name *names, size_t n, unsigned number)
 	return NULL;
 }
 
+/* Before the number of one without a name here. */
+static const char ip_prefix[] = "ip_protocol_";
+
 void protocol_name(uint64_t kind, char name[static PROTOCOL_NAME_SIZE])
 {
 	unsigned ethertype = kind & 0xffff, protocol = kind >> 16 & 0xff, link = kind >> 24 & 0xff;
@@ -84,7 +89,7 @@ void protocol_name(uint64_t kind, char name[static PROTOCOL_NAME_SIZE])
 		known = protocol ? find(ip_protocols, ARRAY_SIZE(ip_protocols), protocol)
 				 : "unknown";
 		if (!known) {
-			snprintf(name, PROTOCOL_NAME_SIZE, "ip_protocol_%u", protocol);
+			snprintf(name, PROTOCOL_NAME_SIZE, "%s%u", ip_prefix, protocol);
 			return;
 		}
 	} else if (link > 0 && link < LINK_PROTOCOLS) {
@@ -97,6 +102,84 @@ void protocol_name(uint64_t kind, char name[static PROTOCOL_NAME_SIZE])
 		}
 	}
 	snprintf(name, PROTOCOL_NAME_SIZE, "%s", known);
+}
+
+static struct protocol_bits ip_bits(unsigned protocol)
+{
+	return (struct protocol_bits){ (uint64_t)protocol << 16, 0xff << 16 };
+}
+
+static struct protocol_bits ethertype_bits(unsigned ethertype)
+{
+	return (struct protocol_bits){ ethertype, 0xffff };
+}
+
+static int parse_number(const char *text, int base, unsigned most, unsigned *ret_number)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+	unsigned long number;
+	size_t size = strlen(text);
+
+	if (size == 0 || size > 8 || strspn(text, digits) != size)
+		return -EINVAL;
+	number = strtoul(text, (char **)&text, base);
+	if (*text || number == 0 || number > most)
+		return -EINVAL;
+	*ret_number = (unsigned)number;
+	return 0;
+}
+
+/* 17, ip_protocol_253, 0x88b5 */
+static int parse_numbered(const char *name, struct protocol_bits *ret_bits)
+{
+	unsigned number;
+
+	if (strncmp(name, "0x", 2) == 0) {
+		if (parse_number(name + 2, 16, 0xffff, &number) < 0)
+			return -EINVAL;
+		*ret_bits = ethertype_bits(number);
+		return 1;
+	}
+	if (strncmp(name, ip_prefix, sizeof(ip_prefix) - 1) == 0)
+		name += sizeof(ip_prefix) - 1;
+	if (parse_number(name, 10, 0xff, &number) < 0)
+		return -EINVAL;
+	*ret_bits = ip_bits(number);
+	return 1;
+}
+
+/* What protocol_name() says where there is no protocol, or no better one. */
+static const struct {
+	const char *name;
+	struct protocol_bits bits;
+} vague[] = {
+	{ "none", { 0, 0xffff } },
+	{ "unknown", { 0x0800, 0xffffff } },
+	{ "unknown", { 0x86dd, 0xffffff } },
+	{ "llc", { 0x0004, 0xff00ffff } },
+};
+
+int protocol_parse(const char *name, struct protocol_bits ret_bits[static PROTOCOL_MAX_BITS])
+{
+	int n = 0;
+
+	/* These share an ethertype. */
+	for (uint64_t i = 0; i < LINK_PROTOCOLS; i++)
+		if (link_protocols[i] && strcmp(link_protocols[i], name) == 0)
+			ret_bits[n++] = (struct protocol_bits){ i << 24, (uint64_t)0xff << 24 };
+	for (size_t i = 0; i < ARRAY_SIZE(vague); i++)
+		if (strcmp(vague[i].name, name) == 0 && n < PROTOCOL_MAX_BITS)
+			ret_bits[n++] = vague[i].bits;
+	/* The ethertype of "llc" is that of all of them. */
+	if (n > 0)
+		return n;
+	for (size_t i = 0; i < ARRAY_SIZE(ip_protocols); i++)
+		if (strcmp(ip_protocols[i].name, name) == 0 && n < PROTOCOL_MAX_BITS)
+			ret_bits[n++] = ip_bits(ip_protocols[i].number);
+	for (size_t i = 0; i < ARRAY_SIZE(ethertypes); i++)
+		if (strcmp(ethertypes[i].name, name) == 0 && n < PROTOCOL_MAX_BITS)
+			ret_bits[n++] = ethertype_bits(ethertypes[i].number);
+	return n ? n : parse_numbered(name, &ret_bits[0]);
 }
 
 const char *family_name(unsigned family)

@@ -1,42 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "slots.h"
+#include "slots_internal.h"
 
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "../util.h"
+#include "grace.h"
 
 static const uint64_t grace_ns = SLOTS_GRACE_SECONDS * 1000000000ULL;
-
-/* One key: its row and the slots that count for it, as a list through `next_of`. */
-struct key {
-	struct slot_key key;
-	struct key *next; /* in its hash bucket, or in the list of those that retire */
-	struct row *row;
-	uint32_t first; /* slot index + 1 */
-	uint64_t moved; /* monotonic; while it retires, when it was marked */
-};
-
-enum { KEY_BUCKETS = 1024 };
-
-struct slots {
-	struct slots_source source;
-	struct table *table;
-	uint32_t n_slots;
-	char *map; /* n_slots slots, written by the probe */
-	struct slot_writer *writers;
-	size_t map_size, writers_size;
-	uint64_t *claims;  /* per writer, as of the last look at its slots */
-	uint32_t *next_of; /* per slot: index + 1 of the next of its key */
-	bool *taken;	   /* per slot: belongs to a key */
-	uint64_t *sum;	   /* scratch, n_values */
-	struct key *buckets[KEY_BUCKETS];
-	struct key *retiring;
-};
 
 void description_printf(struct description *d, unsigned i, const char *format, ...)
 {
@@ -55,7 +28,7 @@ void description_printf(struct description *d, unsigned i, const char *format, .
 	d->used += (size_t)size < room ? (size_t)size + 1 : room;
 }
 
-static struct slot_key *slot_at(const struct slots *slots, uint32_t index)
+struct slot_key *slot_at(const struct slots *slots, uint32_t index)
 {
 	return (struct slot_key *)(slots->map + (size_t)index * slots->source.slot_size);
 }
@@ -98,7 +71,8 @@ int slots_open(const struct slots_source *source, struct table *table, struct sl
 	slots->next_of = calloc(slots->n_slots, sizeof(*slots->next_of));
 	slots->taken = calloc(slots->n_slots, sizeof(*slots->taken));
 	slots->sum = calloc(source->n_values, sizeof(*slots->sum));
-	if (!slots->claims || !slots->next_of || !slots->taken || !slots->sum)
+	slots->freed = calloc(slots->n_slots, sizeof(*slots->freed));
+	if (!slots->claims || !slots->next_of || !slots->taken || !slots->sum || !slots->freed)
 		return -ENOMEM;
 	error = map_shared(source->slots_fd, (size_t)slots->n_slots * source->slot_size,
 			   &slots->map, &slots->map_size);
@@ -111,12 +85,25 @@ int slots_open(const struct slots_source *source, struct table *table, struct sl
 	return 0;
 }
 
+void key_free(struct key *key)
+{
+	if (!key)
+		return;
+	free(key->carried);
+	free(key);
+}
+
+void key_freep(struct key **key)
+{
+	key_free(*key);
+}
+
 static void keys_free(struct key *key)
 {
 	while (key) {
 		struct key *next = key->next;
 
-		free(key);
+		key_free(key);
 		key = next;
 	}
 }
@@ -128,6 +115,7 @@ void slots_free(struct slots *slots)
 	for (unsigned i = 0; i < KEY_BUCKETS; i++)
 		keys_free(slots->buckets[i]);
 	keys_free(slots->retiring);
+	keys_free(slots->carrying);
 	if (slots->map)
 		munmap(slots->map, slots->map_size);
 	if (slots->writers)
@@ -136,10 +124,11 @@ void slots_free(struct slots *slots)
 	free(slots->next_of);
 	free(slots->taken);
 	free(slots->sum);
+	free(slots->freed);
 	free(slots);
 }
 
-static struct key **key_bucket(struct slots *slots, const struct slot_key *key)
+struct key **key_bucket(struct slots *slots, const struct slot_key *key)
 {
 	uint64_t hash = 0;
 
@@ -148,37 +137,99 @@ static struct key **key_bucket(struct slots *slots, const struct slot_key *key)
 	return &slots->buckets[(hash >> 32) % KEY_BUCKETS];
 }
 
-/* A row for a key that is seen for the first time. */
-static struct key *key_add(struct slots *slots, const struct slot_key *slot, struct key **bucket,
-			   uint64_t now, uint64_t monotonic)
+struct key *key_find(struct key *list, const struct slot_key *slot)
 {
-	const char *cold = (const char *)slot + slots->source.first_seen;
-	_cleanup_(freep) struct key *key = calloc(1, sizeof(*key));
+	while (list && memcmp(&list->key, slot, sizeof(*slot)) != 0)
+		list = list->next;
+	return list;
+}
+
+/* Of the rows that only carry something, the one with the same labels: it is this one's past. */
+static struct key *carrying_take(struct slots *slots, const struct row *row)
+{
+	for (struct key **at = &slots->carrying; *at; at = &(*at)->next) {
+		struct key *key = *at;
+		unsigned i = 0;
+
+		while (i < slots->table->n_labels &&
+		       strcmp(key->row->labels[i].text, row->labels[i].text) == 0)
+			i++;
+		if (i == slots->table->n_labels) {
+			*at = key->next;
+			return key;
+		}
+	}
+	return NULL;
+}
+
+static uint64_t first_seen(const struct slots *slots, const void *slot, uint64_t now,
+			   uint64_t monotonic)
+{
+	uint64_t seen;
+
+	memcpy(&seen, (const char *)slot + slots->source.first_seen, sizeof(seen));
+	return seen && seen <= monotonic ? now - (monotonic - seen) : now;
+}
+
+/* It keeps the names that it had: what they come from may be gone, or have another name now, and its
+ * counts belong to the series that they are in. */
+static void keep_labels(const struct slots *slots, const struct slots_past *past,
+			struct description *description)
+{
+	for (unsigned i = 0; i < slots->table->n_labels && past->labels; i++)
+		if (past->labels[i] && past->labels[i][0])
+			description->labels[i] = past->labels[i];
+}
+
+struct key *key_new(struct slots *slots, const void *slot, uint64_t now, uint64_t monotonic)
+{
+	_cleanup_(key_freep) struct key *key = calloc(1, sizeof(*key)), *carrying = NULL;
+	const struct slots_past *past = past_take(slots->past, slot);
 	struct description description = { .used = 0 };
-	uint64_t first_seen;
+	struct row *row;
 
 	if (!key)
 		return NULL;
 	slots->source.describe(slots->source.userdata, slot, now, &description);
-	if (table_add(slots->table, description.labels, now, &key->row) < 0)
+	if (past)
+		keep_labels(slots, past, &description);
+	if (table_restore_row(slots->table, description.labels, past ? past->outside : 0, now,
+			      &row) < 0)
 		return NULL;
-	memcpy(&first_seen, cold, sizeof(first_seen));
-	if (first_seen && first_seen <= monotonic)
-		key->row->first_seen = now - (monotonic - first_seen);
-	key->key = *slot;
+	/* A key with a past of its own has taken what was carried for it, if it was its turn. */
+	carrying = past ? NULL : carrying_take(slots, row);
+	if (carrying) {
+		table_retire(slots->table, row);
+		row = carrying->row;
+		key->carried = TAKE_PTR(carrying->carried);
+	} else {
+		row->first_seen = first_seen(slots, slot, now, monotonic);
+	}
+	key->row = row;
+	memcpy(&key->key, slot, sizeof(key->key));
 	key->moved = monotonic;
+	key->past = past;
+	slots->revision++;
+	return TAKE_PTR(key);
+}
+
+static struct key *key_add(struct slots *slots, const struct slot_key *slot, struct key **bucket,
+			   uint64_t now, uint64_t monotonic)
+{
+	struct key *key = key_new(slots, slot, now, monotonic);
+
+	if (!key)
+		return NULL;
 	key->next = *bucket;
 	*bucket = key;
-	return TAKE_PTR(key);
+	return key;
 }
 
 static int slot_take(struct slots *slots, uint32_t index, uint64_t now, uint64_t monotonic)
 {
 	const struct slot_key *slot = slot_at(slots, index);
-	struct key **bucket = key_bucket(slots, slot), *key = *bucket;
+	struct key **bucket = key_bucket(slots, slot), *key = key_find(*bucket, slot);
 
-	while (key && memcmp(&key->key, slot, sizeof(*slot)) != 0)
-		key = key->next;
 	if (!key)
 		key = key_add(slots, slot, bucket, now, monotonic);
 	if (!key)
@@ -214,7 +265,10 @@ static void key_sum(const struct slots *slots, const struct key *key, uint64_t *
 {
 	unsigned n = slots->source.n_values;
 
-	memset(sum, 0, n * sizeof(*sum));
+	if (key->carried)
+		memcpy(sum, key->carried, n * sizeof(*sum));
+	else
+		memset(sum, 0, n * sizeof(*sum));
 	for (uint32_t i = key->first; i; i = slots->next_of[i - 1]) {
 		const uint64_t *values = slot_values(slots, i - 1);
 
@@ -223,7 +277,7 @@ static void key_sum(const struct slots *slots, const struct key *key, uint64_t *
 	}
 }
 
-static bool key_update(struct slots *slots, struct key *key)
+bool key_update(struct slots *slots, struct key *key)
 {
 	size_t size = slots->source.n_values * sizeof(*slots->sum);
 
@@ -262,46 +316,79 @@ static void key_mark(struct slots *slots, const struct key *key)
 		__atomic_and_fetch(&slot_at(slots, i - 1)->word[0], ~SLOT_LIVE, __ATOMIC_SEQ_CST);
 }
 
-/* Zeroes the slots and gives them back, the state last. */
-static void key_release(struct slots *slots, const struct key *key)
+void slot_free(struct slots *slots, uint32_t index)
 {
-	uint32_t next;
+	struct slot_key *slot = slot_at(slots, index);
 
-	for (uint32_t i = key->first; i; i = next) {
-		struct slot_key *slot = slot_at(slots, i - 1);
+	memset(slot + 1, 0, slots->source.slot_size - sizeof(*slot));
+	__atomic_store_n(&slot->word[0], 0, __ATOMIC_RELEASE);
+}
 
-		next = slots->next_of[i - 1];
-		slots->next_of[i - 1] = 0;
-		slots->taken[i - 1] = false;
-		memset(slot + 1, 0, slots->source.slot_size - sizeof(*slot));
-		__atomic_store_n(&slot->word[0], 0, __ATOMIC_RELEASE);
+/* The key has ended: what it counted is in the table's `retired`, its slots are about to be free. */
+static void key_end(struct slots *slots, struct key *key)
+{
+	key_update(slots, key);
+	table_retire(slots->table, key->row);
+	for (uint32_t i = key->first; i; i = slots->next_of[i - 1])
+		slots->freed[slots->n_freed++] = i - 1;
+	slots->revision++;
+	key_free(key);
+}
+
+static bool checkpoint(const struct slots *slots)
+{
+	return !slots->source.checkpoint || slots->source.checkpoint(slots->source.userdata);
+}
+
+/* Frees the slots of what has ended. They are saved as such before, or a crash in the middle would
+ * count them again; and as free afterwards, as they are somebody else's from then on. What cannot be
+ * saved stays marked until it can. */
+static void free_ended(struct slots *slots)
+{
+	if (!checkpoint(slots))
+		return;
+	for (unsigned i = 0; i < slots->n_freed; i++) {
+		slots->next_of[slots->freed[i]] = 0;
+		slots->taken[slots->freed[i]] = false;
+		slot_free(slots, slots->freed[i]);
+	}
+	slots->n_freed = 0;
+	checkpoint(slots);
+}
+
+static void key_retire(struct slots *slots, struct key *key, uint64_t monotonic)
+{
+	key_mark(slots, key);
+	key->moved = monotonic;
+	key->next = slots->retiring;
+	slots->retiring = key;
+}
+
+/* One that has come back while it still retires has its time when that is over: marked slots do not
+ * tell whose they are, and a restart would take both for one. */
+static void list_retire(struct slots *slots, struct key **list, struct key *earlier,
+			uint64_t monotonic, uint64_t idle)
+{
+	for (struct key **at = list; *at;) {
+		struct key *key = *at;
+
+		if (monotonic - key->moved < idle || (key->first && key_find(earlier, &key->key))) {
+			at = &key->next;
+			continue;
+		}
+		*at = key->next;
+		key_retire(slots, key, monotonic);
 	}
 }
 
 /* Marks what has not moved and puts it into the list of those that retire. */
 static void keys_mark(struct slots *slots, uint64_t monotonic, uint64_t idle)
 {
-	for (unsigned i = 0; i < KEY_BUCKETS; i++) {
-		for (struct key **at = &slots->buckets[i]; *at;) {
-			struct key *key = *at;
+	struct key *earlier = slots->retiring;
 
-			if (monotonic - key->moved < idle) {
-				at = &key->next;
-				continue;
-			}
-			*at = key->next;
-			key_mark(slots, key);
-			key->moved = monotonic;
-			key->next = slots->retiring;
-			slots->retiring = key;
-		}
-	}
-}
-
-/* No run of a probe that began before this call goes on after it. */
-static bool probes_have_passed(void)
-{
-	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0;
+	for (unsigned i = 0; i < KEY_BUCKETS; i++)
+		list_retire(slots, &slots->buckets[i], earlier, monotonic, idle);
+	list_retire(slots, &slots->carrying, earlier, monotonic, idle);
 }
 
 unsigned slots_retire(struct slots *slots, uint64_t monotonic, uint64_t idle)
@@ -310,23 +397,23 @@ unsigned slots_retire(struct slots *slots, uint64_t monotonic, uint64_t idle)
 	bool passed;
 
 	keys_mark(slots, monotonic, idle);
-	if (!slots->retiring)
+	if (!slots->retiring && !slots->n_freed)
 		return 0;
-	passed = probes_have_passed();
+	passed = !slots->retiring || grace_wait();
 	for (struct key **at = &slots->retiring; *at;) {
-		struct key *key = *at;
+		struct key *key = *at, *next;
 
 		if (!passed && monotonic - key->moved < grace_ns) {
 			at = &key->next;
 			continue;
 		}
-		*at = key->next;
-		key_update(slots, key);
-		key_release(slots, key);
-		table_retire(slots->table, key->row);
-		free(key);
+		next = key->next;
+		key_end(slots, key); /* in the list: what is saved meanwhile is whole */
+		*at = next;
 		ended++;
 	}
+	if (slots->n_freed > 0)
+		free_ended(slots);
 	return ended;
 }
 
@@ -345,4 +432,30 @@ void slots_each(const struct slots *slots, slots_each_t each, void *userdata)
 	for (unsigned i = 0; i < KEY_BUCKETS; i++)
 		for (const struct key *key = slots->buckets[i]; key; key = key->next)
 			each(userdata, &key->key, key->row);
+}
+
+struct row *slots_find(struct slots *slots, const struct slot_key *slot)
+{
+	const struct key *key = key_find(*key_bucket(slots, slot), slot);
+
+	return key ? key->row : NULL;
+}
+
+void slots_each_slot(const struct slots *slots, slots_slot_t each, void *userdata)
+{
+	for (unsigned i = 0; i < KEY_BUCKETS; i++)
+		for (const struct key *key = slots->buckets[i]; key; key = key->next)
+			for (uint32_t j = key->first; j; j = slots->next_of[j - 1])
+				each(userdata, slot_at(slots, j - 1), key->row);
+}
+
+uint64_t slots_revision(const struct slots *slots)
+{
+	return slots->revision;
+}
+
+void slots_settle(void)
+{
+	if (!grace_wait())
+		sleep(1); /* longer than a program runs, if not than it could be held up */
 }

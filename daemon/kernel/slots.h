@@ -16,10 +16,9 @@
 enum { DESCRIPTION_TEXT = 1024 };
 
 /*
- * What a probe's run has found live it may still add to after the slot is marked. A run is an RCU
- * reader, so membarrier(2) GLOBAL, which is synchronize_rcu(), outlasts it; where that is not to be
- * had (nohz_full), marked slots are left alone for longer than the soft-lockup watchdog lets
- * anything keep a CPU.
+ * What a probe's run has found live it may still add to after the slot is marked (grace.h). Where
+ * waiting for it is refused, marked slots are left alone for longer than the soft-lockup watchdog
+ * lets anything keep a CPU.
  */
 enum { SLOTS_GRACE_SECONDS = 30 };
 
@@ -45,7 +44,25 @@ struct slots_source {
 	unsigned n_values;   /* counters behind the key */
 	unsigned first_seen; /* offset of a __u64 in the slot, CLOCK_MONOTONIC */
 	slots_describe_t describe;
+	/*
+	 * What has ended is counted as `retired` and its slots are about to be freed: whoever keeps
+	 * the table's state over restarts saves it now (slots_save() tells which slots), or a crash
+	 * would count them twice or never. NULL: nobody does.
+	 */
+	bool (*checkpoint)(void *userdata); /* false: it could not; the slots wait */
 	void *userdata;
+};
+
+/* A row as it was at the daemon's last end. */
+struct slots_past {
+	struct slot_key key;		/* word[0] is 0: it has no slots, only what it carries */
+	const char *const *labels;	/* one per label column */
+	uint64_t first_seen, last_seen; /* since the epoch */
+	uint64_t seen;			/* the sum of its values */
+	uint32_t outside;		/* a bit per projection that counts it in `other` */
+	uint64_t *base, *carried; /* n_values of the table, n_values of the slots; or NULL: 0 */
+	uint64_t *sampled;	  /* n_values of the table; or NULL: 0 */
+	struct peak peak;
 };
 
 struct slots;
@@ -67,9 +84,33 @@ int slots_collect(struct slots *slots, uint64_t now, uint64_t monotonic);
  */
 unsigned slots_retire(struct slots *slots, uint64_t monotonic, uint64_t idle);
 
+/*
+ * Takes up slots that have counted before this process: frees those that were about to be (n_freed
+ * indices), makes the rows of all that are in use, and of all that only carry something, as `past`
+ * knows them. To be called once, before the first slots_collect(). 0, -ENOMEM: then what has no row
+ * yet comes with a later call.
+ */
+int slots_adopt(struct slots *slots, const struct slots_past *past, unsigned n_past,
+		const uint32_t *freed, unsigned n_freed, uint64_t now, uint64_t monotonic);
+/* Returns when no run of a probe that began before is still under way. */
+void slots_settle(void);
+/* Changes whenever a row comes or ends: then what slots_save() writes is another. */
+uint64_t slots_revision(const struct slots *slots);
+/* Calls back for each row, in no order, with what slots_adopt() wants to know again; then *ret_freed
+ * are the slots that are about to be freed, good until the next call. */
+typedef void (*slots_save_t)(void *userdata, const struct row *row, const struct slots_past *past);
+unsigned slots_save(const struct slots *slots, slots_save_t save, void *userdata,
+		    const uint32_t **ret_freed);
+
 /* Sum over the writers of one of struct slot_writer's counters (its offset). */
 uint64_t slots_lost(const struct slots *slots, size_t offset);
 
 /* Calls back for each living key: what slot it was first seen in, and its row. */
 typedef void (*slots_each_t)(void *userdata, const struct slot_key *key, struct row *row);
 void slots_each(const struct slots *slots, slots_each_t each, void *userdata);
+
+/* The row of a key as the last slots_collect() knew it, or NULL. */
+struct row *slots_find(struct slots *slots, const struct slot_key *key);
+/* Calls back for each slot that belongs to a row. */
+typedef void (*slots_slot_t)(void *userdata, void *slot, const struct row *row);
+void slots_each_slot(const struct slots *slots, slots_slot_t each, void *userdata);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "label.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +12,12 @@ static size_t bounded(const char *string)
 	return string ? strnlen(string, TABLE_MAX_LABEL_BYTES) : 0;
 }
 
-size_t labels_size(const char *const *strings, unsigned n)
+size_t labels_size(const char *const *strings, const struct column *columns, unsigned n)
 {
 	size_t size = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		size += bounded(strings[i]) + 1;
+		size += columns && columns[i].borrowed ? 0 : bounded(strings[i]) + 1;
 	return size;
 }
 
@@ -45,9 +46,23 @@ static struct label label_fill(const char *string, char *text)
 	return label;
 }
 
-void labels_fill(struct label *labels, const char *const *strings, unsigned n, char *text)
+struct label label_borrow(const char *string)
+{
+	const char *text = string ? string : "";
+	size_t size = strlen(text);
+
+	assert(size <= TABLE_MAX_LABEL_BYTES);
+	return (struct label){ text, (uint16_t)size, text[strcspn(text, "\"\\")] == '\0' };
+}
+
+void labels_fill(struct label *labels, const char *const *strings, const struct column *columns,
+		 unsigned n, char *text)
 {
 	for (unsigned i = 0; i < n; i++) {
+		if (columns && columns[i].borrowed) {
+			labels[i] = label_borrow(strings[i]);
+			continue;
+		}
 		labels[i] = label_fill(strings[i], text);
 		text += labels[i].size + 1;
 	}

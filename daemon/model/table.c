@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../hash.h"
 #include "../util.h"
 #include "histogram.h"
 #include "label.h"
 
 static const char other_text[] = "other";
+static const uint64_t second_ns = 1000000000;
 
 unsigned column_values(const struct column *column)
 {
@@ -164,16 +166,15 @@ void table_freep(struct table **table)
 	table_free(*table);
 }
 
-/* FNV-1a over the labels of the projection, a zero byte after each. */
+/* Over the labels of the projection, a zero byte after each. */
 static uint64_t projection_hash(const struct projection *p, const struct row *row)
 {
-	uint64_t hash = 0xcbf29ce484222325;
+	uint64_t hash = HASH_START;
 
 	for (unsigned i = 0; i < p->n_labels; i++) {
 		const struct label *label = &row->labels[p->labels[i]];
 
-		for (unsigned j = 0; j <= label->size; j++)
-			hash = (hash ^ (unsigned char)label->text[j]) * 0x100000001b3;
+		hash = hash_bytes(hash, label->text, label->size + 1);
 	}
 	return hash;
 }
@@ -322,25 +323,61 @@ static int table_reserve(struct table *table)
 
 int table_add(struct table *table, const char *const *labels, uint64_t now, struct row **ret_row)
 {
+	return table_restore_row(table, labels, 0, now, ret_row);
+}
+
+int table_restore_row(struct table *table, const char *const *labels, uint32_t outside,
+		      uint64_t now, struct row **ret_row)
+{
 	size_t values = table->n_values * sizeof(uint64_t);
-	size_t fixed = sizeof(struct row) + values + table->n_labels * sizeof(struct label);
+	size_t fixed = sizeof(struct row) + 2 * values + table->n_labels * sizeof(struct label);
 	struct row *row;
 
 	if (table_reserve(table) < 0)
 		return -ENOMEM;
-	row = calloc(1, fixed + labels_size(labels, table->n_labels));
+	row = calloc(1, fixed + labels_size(labels, table->columns, table->n_labels));
 	if (!row)
 		return -ENOMEM;
 	row->values = (uint64_t *)(row + 1);
-	row->labels = (struct label *)(row->values + table->n_values);
-	labels_fill(row->labels, labels, table->n_labels, (char *)row + fixed);
+	row->sampled = row->values + table->n_values;
+	row->labels = (struct label *)(row->sampled + table->n_values);
+	labels_fill(row->labels, labels, table->columns, table->n_labels, (char *)row + fixed);
 	row->first_seen = row->last_seen = now;
 	row->index = table->n_rows;
 	table->rows[table->n_rows++] = row;
 	for (unsigned i = 0; i < table->n_projections; i++)
-		row->series[i] = projection_join(&table->projections[i], table, row);
+		if (!(outside & 1u << i))
+			row->series[i] = projection_join(&table->projections[i], table, row);
 	*ret_row = row;
 	return 0;
+}
+
+int table_restore_series(struct table *table, unsigned projection, const char *const *labels,
+			 uint64_t **ret_carried)
+{
+	struct label filled[TABLE_MAX_LABELS];
+	struct projection *p = &table->projections[projection];
+	struct row row = { .labels = filled };
+	char *text = malloc(labels_size(labels, NULL, table->n_labels));
+	struct series *series;
+	uint64_t hash;
+	int error = 0;
+
+	if (!text)
+		return -ENOMEM;
+	labels_fill(filled, labels, NULL, table->n_labels, text);
+	hash = projection_hash(p, &row);
+	if (projection_find(p, &row, hash) || is_other_by_name(p, &row)) {
+		error = -EEXIST;
+	} else {
+		series = projection_admit(p, &row, hash);
+		if (series)
+			*ret_carried = series->carried;
+		else
+			error = -ENOMEM;
+	}
+	free(text);
+	return error;
 }
 
 static void add_values(uint64_t *to, const uint64_t *from, unsigned n)
@@ -366,6 +403,13 @@ static void carry(const struct table *table, const struct projection *p, const s
 	}
 }
 
+/* Ends a series without rows: what it carried is `retired`. */
+static void series_end(struct projection *p, struct series *series)
+{
+	add_values(p->retired, series->carried, p->n_values);
+	projection_remove(p, series);
+}
+
 static void projection_retire(struct table *table, struct row *row, unsigned index)
 {
 	struct projection *p = &table->projections[index];
@@ -376,14 +420,14 @@ static void projection_retire(struct table *table, struct row *row, unsigned ind
 		return;
 	}
 	carry(table, p, row, series->carried);
-	if (--series->n_rows > 0)
-		return;
-	add_values(p->retired, series->carried, p->n_values);
-	projection_remove(p, series);
+	if (--series->n_rows == 0)
+		series_end(p, series);
 }
 
 void table_retire(struct table *table, struct row *row)
 {
+	if (table->ending)
+		table->ending(table->userdata, table, row);
 	for (unsigned i = table->n_labels; i < table->n_columns; i++)
 		if (table->columns[i].kind != COLUMN_GAUGE)
 			add_values(&table->retired[table->value_of[i]],
@@ -403,6 +447,97 @@ void table_set_budget(struct table *table, unsigned budget)
 	table->budget = budget;
 }
 
+/* Does the projection have one of the labels in the mask? */
+static bool projection_has(const struct projection *p, uint32_t labels)
+{
+	for (unsigned i = 0; i < p->n_labels; i++)
+		if (labels >> p->labels[i] & 1)
+			return true;
+	return false;
+}
+
+/* From here on the row counts in the series of its labels, if there is room, or in `other`. */
+static void row_move(struct table *table, struct row *row, unsigned index)
+{
+	struct projection *p = &table->projections[index];
+
+	projection_retire(table, row, index);
+	memcpy(&row->base[p->first_value], &row->values[p->first_value],
+	       p->n_values * sizeof(*row->base));
+	row->series[index] = projection_join(p, table, row);
+}
+
+static int row_rebase(const struct table *table, struct row *row)
+{
+	if (!row->base)
+		row->base = calloc(table->n_values, sizeof(*row->base));
+	return row->base ? 0 : -ENOMEM;
+}
+
+int table_relabel(struct table *table, struct row *row, const char *const *labels)
+{
+	uint32_t changed = 0;
+	int error = 0;
+
+	for (unsigned i = 0; i < table->n_labels; i++) {
+		struct label old = row->labels[i];
+
+		if (!table->columns[i].borrowed)
+			continue;
+		row->labels[i] = label_borrow(labels[i]);
+		if (strcmp(old.text, row->labels[i].text) != 0)
+			changed |= 1U << i;
+	}
+	for (unsigned i = 0; i < table->n_projections && !error; i++) {
+		if (!projection_has(&table->projections[i], changed))
+			continue;
+		error = row_rebase(table, row);
+		if (!error)
+			row_move(table, row, i);
+	}
+	return error;
+}
+
+bool table_has_rate(const struct table *table)
+{
+	return table->n_columns > table->n_labels &&
+	       table->columns[table->n_labels].kind == COLUMN_COUNTER;
+}
+
+void table_rate(struct table *table, uint64_t monotonic)
+{
+	bool first = table->rated[1] == 0;
+
+	if (!table_has_rate(table))
+		return;
+	table->collected = monotonic;
+	if (!first && monotonic - table->rated[1] < TABLE_RATE_SECONDS * second_ns)
+		return;
+	table->rated[0] = first ? monotonic : table->rated[1];
+	table->rated[1] = monotonic;
+	for (uint32_t i = 0; i < table->n_rows; i++) {
+		struct row *row = table->rows[i];
+
+		row->before[0] = first ? row->values[0] : row->before[1];
+		row->before[1] = row->values[0];
+	}
+}
+
+uint64_t table_rate_of(uint64_t events, uint64_t nanoseconds)
+{
+	unsigned __int128 rate = (unsigned __int128)events * TABLE_RATE_SCALE * second_ns;
+
+	rate /= nanoseconds < second_ns ? second_ns : nanoseconds;
+	return rate < TABLE_MAX_RATE ? (uint64_t)rate : TABLE_MAX_RATE;
+}
+
+uint64_t row_rate(const struct table *table, const struct row *row)
+{
+	if (!table->collected)
+		return 0;
+	return table_rate_of(row->values[0] - row->before[0], table->collected - table->rated[0]);
+}
+
 /* Is there a series for the row's labels, or room for one? */
 static bool has_place(const struct table *table, const struct projection *p, const struct row *row)
 {
@@ -417,11 +552,8 @@ static void row_promote(struct table *table, struct row *row, unsigned index)
 	struct projection *p = &table->projections[index];
 	struct series *series;
 
-	if (!row->base) {
-		row->base = calloc(table->n_values, sizeof(*row->base));
-		if (!row->base)
-			return; /* without memory it stays where it is */
-	}
+	if (row_rebase(table, row) < 0)
+		return; /* without memory it stays where it is */
 	series = projection_join(p, table, row);
 	if (!series)
 		return;
@@ -429,6 +561,7 @@ static void row_promote(struct table *table, struct row *row, unsigned index)
 	memcpy(&row->base[p->first_value], &row->values[p->first_value],
 	       p->n_values * sizeof(*row->base));
 	row->series[index] = series;
+	table->admitted++;
 }
 
 void table_admit(struct table *table)
@@ -440,6 +573,18 @@ void table_admit(struct table *table)
 			if (!table->rows[j]->series[i] && has_place(table, p, table->rows[j]))
 				row_promote(table, table->rows[j], i);
 	}
+}
+
+void table_restored(struct table *table)
+{
+	for (unsigned i = 0; i < table->n_projections; i++) {
+		struct projection *p = &table->projections[i];
+
+		for (uint32_t j = p->n_series; j > 0; j--)
+			if (p->series[j - 1]->n_rows == 0)
+				series_end(p, p->series[j - 1]);
+	}
+	table_admit(table);
 }
 
 static void sum_row(const struct table *table, const struct projection *p, const struct row *row,

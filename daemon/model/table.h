@@ -27,6 +27,9 @@ enum table_limits {
 	TABLE_MAX_PROJECTIONS = 4, /* distinct label sets among a table's metrics */
 	TABLE_MAX_LOSSES = 8,
 	TABLE_MAX_LABEL_BYTES = 255, /* longer label values are cut */
+	COLUMN_NAME_SIZE = 40,	     /* with the NUL */
+	TABLE_RATE_SECONDS = 5,	     /* rates are over the last one to two of these */
+	TABLE_RATE_SCALE = 1000,     /* rates are events in so many seconds */
 };
 
 enum column_kind {
@@ -47,8 +50,13 @@ struct column {
 	const char *name; /* the field in JSON, the parameter in a query */
 	enum column_kind kind;
 	enum unit unit;
-	bool detail;	    /* a label that is no part of a Prometheus series */
-	bool number;	    /* a label that JSON shows as a number; "" is null */
+	bool detail;   /* a label that is no part of a Prometheus series */
+	bool number;   /* a label that JSON shows as a number; "" is null */
+	bool borrowed; /* a label whose text is not copied: table_relabel() before it goes */
+	bool prose;    /* a label that text shows below the row, wrapped; borrowed, too */
+	bool brief;    /* where a table has such columns, text shows only these unasked */
+	/* A label's values, the one that matters most first, NULL at the end. */
+	const char *const *order;
 	const char *metric; /* values: metric name, without _total; NULL: not exported */
 	const char *by;	    /* values: "device,cause", its metric's labels; NULL: all */
 	const char *help;
@@ -61,17 +69,35 @@ struct label {
 	bool plain;	  /* holds nothing that any output format must escape */
 };
 
+/* Of one row; so that rates can be added and counted in tenths. */
+#define TABLE_MAX_RATE (UINT64_MAX >> 24)
+
 struct table;
 struct series;
+
+/* The greatest rate of a row's first value, over a second or so: as row_rate(), and when. */
+struct peak {
+	uint64_t rate, time; /* both 0: none yet */
+};
+
+/* Where the history has last written down what a row or table is called (history.h). */
+struct history_place {
+	uint64_t segment; /* 0: nowhere */
+	uint32_t id, n;
+};
 
 /* Times are nanoseconds since the epoch. */
 struct row {
 	struct series *series[TABLE_MAX_PROJECTIONS]; /* NULL: counted in `other` */
-	uint64_t *base; /* values that were counted elsewhere before; NULL: none */
+	uint64_t *base;	    /* values that were counted elsewhere before; NULL: none */
+	uint64_t before[2]; /* the first value at the table's `rated` times */
 	uint64_t first_seen, last_seen;
+	struct peak peak;
+	struct history_place place;
 	uint32_t index;	      /* in the table's rows */
 	struct label *labels; /* one per label column */
 	uint64_t *values;     /* table_values() of them; the collector writes them */
+	uint64_t *sampled;    /* as many: what the history has been told of (history.h) */
 };
 
 struct series {
@@ -110,12 +136,22 @@ struct table {
 	uint32_t n_rows, row_capacity;
 	struct projection projections[TABLE_MAX_PROJECTIONS];
 	unsigned n_projections;
+	uint64_t admitted; /* how often a row has moved from `other` to a series */
 	unsigned budget;   /* series per projection, `other` not counted */
 	bool fixed;	   /* its rows are known beforehand: /metrics shows no `other` */
 	uint64_t *retired; /* what retired rows had: n_values; gauges stay 0 */
 	struct loss losses[TABLE_MAX_LOSSES];
 	unsigned n_losses;
 	uint64_t counting_since;
+	uint64_t rated[2], collected; /* monotonic: where rates begin, the older first, and end */
+	struct history_place place;
+	/* A row is about to be retired, its values are the last. NULL: nobody asks. */
+	void (*ending)(void *userdata, struct table *table, struct row *row);
+	void *userdata;
+	/* `to` is not 0: the rows are what was counted in that time; `since`: the history's reach. */
+	struct {
+		uint64_t from, to, since;
+	} window;
 };
 
 /*
@@ -139,6 +175,40 @@ int table_column(const struct table *table, const char *name);
  * -ENOMEM.
  */
 int table_add(struct table *table, const char *const *labels, uint64_t now, struct row **ret_row);
+
+/*
+ * Bringing a table back as it was before the daemon's last end: first its series, then its rows,
+ * then table_restored(). A series is that of the projection with these labels (one string per label
+ * column, those of others are not looked at); *ret_carried are its carried values, to be filled. A
+ * row is added as by table_add(), but to no series in the projections whose bit is set in `outside`:
+ * there it goes on being counted in `other`. 0, -ENOMEM; a series: also -EEXIST.
+ */
+int table_restore_series(struct table *table, unsigned projection, const char *const *labels,
+			 uint64_t **ret_carried);
+int table_restore_row(struct table *table, const char *const *labels, uint32_t outside,
+		      uint64_t now, struct row **ret_row);
+/* Ends the series that no row has come back to, and admits the rows that there is room for. */
+void table_restored(struct table *table);
+
+/*
+ * Gives a row other labels in the columns that are borrowed; the others of `labels` are not looked
+ * at. A row whose series does not fit any more leaves it as table_retire() does, and counts in
+ * another from here on. -ENOMEM: it has the new labels, and counts in the old series on.
+ */
+int table_relabel(struct table *table, struct row *row, const char *const *labels);
+
+/*
+ * To be called whenever the rows have been brought up to date, at least every few seconds. What the
+ * rows have at the first call is taken for old: it is in no rate.
+ */
+void table_rate(struct table *table, uint64_t monotonic);
+/* How fast the row's first value grew in the last TABLE_RATE_SECONDS to twice as many: an increase
+ * per TABLE_RATE_SCALE seconds. 0 when it is no counter: then table_has_rate() is false. */
+bool table_has_rate(const struct table *table);
+uint64_t row_rate(const struct table *table, const struct row *row);
+/* So many in so many nanoseconds, as a rate: over a second at least, as a handful in a moment is no
+ * rate yet, and at most TABLE_MAX_RATE. */
+uint64_t table_rate_of(uint64_t events, uint64_t nanoseconds);
 
 /* Ends a row: what it counted goes to `retired`; in its series it stays for as long as that has
  * other rows, so that no counter of a living series goes backwards. */

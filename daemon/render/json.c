@@ -1,174 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "json.h"
 
-#include <time.h>
+#include <assert.h>
 
 #include "../model/histogram.h"
-#include "../model/utf8.h"
 
 enum {
 	SCHEMA_VERSION = 1,
-	INDENT = 2,
+	POINTS_PER_LINE = 20,
 	BUCKETS_PER_LINE = 4, /* as many as a power of two has; within 100 columns */
-	NANOSECONDS = 1000000000,
-	MILLISECOND = 1000000,
 };
-
-/* Where the writer stands: what comes before the next item. */
-struct json {
-	struct buffer *buffer;
-	unsigned depth;
-	bool first; /* nothing yet in the innermost object or array */
-};
-
-static void line(struct json *json)
-{
-	static const char spaces[] = "                ";
-	size_t size = INDENT * json->depth;
-
-	buffer_char(json->buffer, '\n');
-	buffer_bytes(json->buffer, spaces, size < sizeof(spaces) ? size : sizeof(spaces) - 1);
-}
-
-/* A new item on a line of its own. */
-static void item(struct json *json)
-{
-	if (!json->first)
-		buffer_char(json->buffer, ',');
-	json->first = false;
-	line(json);
-}
-
-/* Names are ours: nothing to escape. */
-static void key(struct json *json, const char *name)
-{
-	item(json);
-	buffer_char(json->buffer, '"');
-	buffer_string(json->buffer, name);
-	buffer_string(json->buffer, "\": ");
-}
-
-static void begin(struct json *json, char bracket)
-{
-	buffer_char(json->buffer, bracket);
-	json->depth++;
-	json->first = true;
-}
-
-static void end(struct json *json, char bracket)
-{
-	json->depth--;
-	if (!json->first)
-		line(json);
-	json->first = false;
-	buffer_char(json->buffer, bracket);
-}
-
-/* One character, escaped where it must be; returns its bytes. */
-static size_t json_character(struct buffer *buffer, const char *at, size_t left)
-{
-	size_t size = utf8_character(at, left);
-
-	if (size == 0) {
-		buffer_string(buffer, "\\ufffd");
-		return 1;
-	}
-	if (*at == '"' || *at == '\\')
-		buffer_char(buffer, '\\');
-	if (*at == '\n')
-		buffer_string(buffer, "\\n");
-	else if (*at == '\t')
-		buffer_string(buffer, "\\t");
-	else if (utf8_is_control(at))
-		buffer_printf(buffer, "\\u%04x", (unsigned char)at[size - 1]);
-	else
-		buffer_bytes(buffer, at, size);
-	return size;
-}
-
-void json_string(struct buffer *buffer, const char *text, size_t size)
-{
-	buffer_char(buffer, '"');
-	for (size_t i = 0; i < size;)
-		i += json_character(buffer, text + i, size - i);
-	buffer_char(buffer, '"');
-}
-
-void json_time(struct buffer *buffer, uint64_t nanoseconds_since_epoch)
-{
-	time_t seconds = (time_t)(nanoseconds_since_epoch / NANOSECONDS);
-	unsigned milliseconds = (unsigned)(nanoseconds_since_epoch % NANOSECONDS / MILLISECOND);
-	struct tm tm;
-
-	gmtime_r(&seconds, &tm);
-	buffer_printf(buffer, "\"%04d-%02d-%02dT%02d:%02d:%02d.%03uZ\"", tm.tm_year + 1900,
-		      tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, milliseconds);
-}
-
-static void json_time_or_null(struct buffer *buffer, uint64_t nanoseconds_since_epoch)
-{
-	if (nanoseconds_since_epoch)
-		json_time(buffer, nanoseconds_since_epoch);
-	else
-		buffer_string(buffer, "null");
-}
-
-/* An integer as JSON writes it: no leading zeros, no plus. */
-static bool is_integer(const struct label *label)
-{
-	const char *digits = label->text + (label->text[0] == '-');
-	size_t n = strspn(digits, "0123456789");
-
-	return n > 0 && digits[n] == '\0' && (digits[0] != '0' || n == 1);
-}
-
-static void write_label(struct buffer *buffer, const struct column *column,
-			const struct label *label)
-{
-	if (column->number && label->size == 0) {
-		buffer_string(buffer, "null");
-	} else if (column->number && is_integer(label)) {
-		buffer_bytes(buffer, label->text, label->size);
-	} else if (label->plain) {
-		buffer_char(buffer, '"');
-		buffer_bytes(buffer, label->text, label->size);
-		buffer_char(buffer, '"');
-	} else {
-		json_string(buffer, label->text, label->size);
-	}
-}
-
-static void write_number(struct buffer *buffer, enum unit unit, uint64_t value)
-{
-	if (unit == UNIT_SECONDS)
-		buffer_seconds(buffer, value);
-	else
-		buffer_u64(buffer, value);
-}
 
 static void write_buckets(struct json *json, const struct histogram_scale *scale,
 			  const uint64_t *counts)
 {
 	unsigned n = 0;
 
-	begin(json, '[');
+	json_begin(json, '[');
 	for (unsigned i = 0; i <= scale->bounds; i++) {
 		if (counts[i] == 0)
 			continue;
 		if (n++ % BUCKETS_PER_LINE == 0)
-			item(json);
+			json_item(json);
 		else
 			buffer_string(json->buffer, ", ");
 		buffer_char(json->buffer, '[');
 		if (i < scale->bounds)
-			write_number(json->buffer, scale->unit, scale->table[i]);
+			json_number(json->buffer, scale->unit, scale->table[i]);
 		else
 			buffer_string(json->buffer, "null");
 		buffer_string(json->buffer, ", ");
 		buffer_u64(json->buffer, counts[i]);
 		buffer_char(json->buffer, ']');
 	}
-	end(json, ']');
+	json_end(json, ']');
 }
 
 static void write_histogram(struct json *json, const struct histogram_scale *scale,
@@ -180,22 +45,50 @@ static void write_histogram(struct json *json, const struct histogram_scale *sca
 	} quantiles[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 } };
 	uint64_t count = histogram_count(scale, values);
 
-	begin(json, '{');
-	key(json, "count");
+	json_begin(json, '{');
+	json_key(json, "count");
 	buffer_u64(json->buffer, count);
-	key(json, "sum");
-	write_number(json->buffer, scale->unit, values[0]);
+	json_key(json, "sum");
+	json_number(json->buffer, scale->unit, values[0]);
 	for (unsigned i = 0; i < ARRAY_SIZE(quantiles); i++) {
-		key(json, quantiles[i].name);
+		json_key(json, quantiles[i].name);
 		if (count)
-			write_number(json->buffer, scale->unit,
-				     histogram_quantile(scale, values, quantiles[i].quantile));
+			json_number(json->buffer, scale->unit,
+				    histogram_quantile(scale, values, quantiles[i].quantile));
 		else
 			buffer_string(json->buffer, "null");
 	}
-	key(json, "buckets");
+	json_key(json, "buckets");
 	write_buckets(json, scale, values + 1);
-	end(json, '}');
+	json_end(json, '}');
+}
+
+static void write_rate(struct json *json, const struct table *table, uint64_t rate)
+{
+	static_assert(TABLE_RATE_SCALE == 1000, "three digits");
+
+	if (!table_has_rate(table))
+		return;
+	json_key(json, "rate");
+	buffer_u64(json->buffer, rate / TABLE_RATE_SCALE);
+	if (rate % TABLE_RATE_SCALE)
+		buffer_printf(json->buffer, ".%03u", (unsigned)(rate % TABLE_RATE_SCALE));
+}
+
+static void write_peak(struct json *json, const struct table *table, const struct peak *peak)
+{
+	if (!table_has_rate(table))
+		return;
+	json_key(json, "peak");
+	if (!peak->rate) {
+		buffer_string(json->buffer, "null");
+		return;
+	}
+	json_begin(json, '{');
+	write_rate(json, table, peak->rate);
+	json_key(json, "time");
+	json_time(json->buffer, peak->time);
+	json_end(json, '}');
 }
 
 static void write_values(struct json *json, const struct table *table, const uint64_t *values,
@@ -205,74 +98,103 @@ static void write_values(struct json *json, const struct table *table, const uin
 		const struct column *column = &table->columns[c];
 		const uint64_t *at = values + table->value_of[c];
 
-		if (column->kind == COLUMN_GAUGE && !gauges)
+		if (column->kind == COLUMN_GAUGE && (!gauges || table->window.to))
 			continue;
-		key(json, column->name);
+		json_key(json, column->name);
 		if (column->kind == COLUMN_HISTOGRAM)
 			write_histogram(json, column->scale, at);
 		else
-			write_number(json->buffer, column->unit, *at);
+			json_number(json->buffer, column->unit, *at);
+	}
+}
+
+static void write_labels(struct json *json, const struct table *table, uint32_t labels,
+			 const struct result_row *row)
+{
+	for (unsigned i = 0; i < table->n_labels; i++) {
+		if (!(labels >> i & 1))
+			continue;
+		json_key(json, table->columns[i].name);
+		json_label(json->buffer, &table->columns[i], &row->labels[i]);
 	}
 }
 
 static void write_row(struct json *json, const struct table *table, uint32_t labels,
 		      const struct result_row *row)
 {
-	item(json);
-	begin(json, '{');
-	for (unsigned i = 0; i < table->n_labels; i++) {
-		if (!(labels >> i & 1))
-			continue;
-		key(json, table->columns[i].name);
-		write_label(json->buffer, &table->columns[i], &row->labels[i]);
-	}
+	json_item(json);
+	json_begin(json, '{');
+	write_labels(json, table, labels, row);
 	write_values(json, table, row->values, true);
-	key(json, "first_seen");
+	write_rate(json, table, row->rate);
+	write_peak(json, table, &row->peak);
+	json_key(json, "first_seen");
 	json_time_or_null(json->buffer, row->first_seen);
-	key(json, "last_seen");
+	json_key(json, "last_seen");
 	json_time_or_null(json->buffer, row->last_seen);
-	end(json, '}');
+	json_end(json, '}');
+}
+
+static void write_window(struct json *json, const struct table *table)
+{
+	json_key(json, "window");
+	json_begin(json, '{');
+	json_key(json, "from");
+	json_time(json->buffer, table->window.from);
+	json_key(json, "to");
+	json_time(json->buffer, table->window.to);
+	json_key(json, "seconds");
+	buffer_seconds(json->buffer, table->window.to - table->window.from);
+	json_end(json, '}');
+	json_key(json, "history_since");
+	json_time(json->buffer, table->window.since);
 }
 
 static void write_heading(struct json *json, const struct table *table, const char *host,
 			  uint64_t now)
 {
-	key(json, "schema_version");
+	json_key(json, "schema_version");
 	buffer_u64(json->buffer, SCHEMA_VERSION);
-	key(json, "table");
+	json_key(json, "table");
 	json_string(json->buffer, table->name, strlen(table->name));
-	key(json, "host");
+	json_key(json, "host");
 	json_string(json->buffer, host, strlen(host));
-	key(json, "time");
+	json_key(json, "time");
 	json_time(json->buffer, now);
-	key(json, "counting_since");
+	json_key(json, "counting_since");
 	json_time_or_null(json->buffer, table->counting_since);
+	if (table->window.to)
+		write_window(json, table);
 }
 
 /* What the rows do not show. */
 static void write_rest(struct json *json, const struct table *table, const struct result *result)
 {
-	key(json, "other");
-	begin(json, '{');
-	key(json, "rows");
+	json_key(json, "other");
+	json_begin(json, '{');
+	json_key(json, "rows");
 	buffer_u64(json->buffer, result->other.n_rows);
 	write_values(json, table, result->other.values, true);
-	end(json, '}');
+	write_rate(json, table, result->other.rate);
+	json_end(json, '}');
 
+	/* In a window everything is a row, and what was lost has no time. */
+	if (table->window.to)
+		return;
 	if (!result->filtered) {
-		key(json, "retired");
-		begin(json, '{');
+		json_key(json, "retired");
+		json_begin(json, '{');
 		write_values(json, table, table->retired, false);
-		end(json, '}');
+		json_end(json, '}');
 	}
 
-	key(json, "lost");
-	begin(json, '{');
+	json_key(json, "lost");
+	json_begin(json, '{');
 	for (unsigned i = 0; i < table->n_losses; i++) {
-		key(json, table->losses[i].cause);
+		json_key(json, table->losses[i].cause);
 		buffer_u64(json->buffer, table->losses[i].events);
 	}
-	end(json, '}');
+	json_end(json, '}');
 }
 
 void json_render(struct buffer *buffer, const struct table *table, const struct result *result,
@@ -280,19 +202,134 @@ void json_render(struct buffer *buffer, const struct table *table, const struct 
 {
 	struct json json = { .buffer = buffer };
 
-	begin(&json, '{');
+	json_begin(&json, '{');
 	write_heading(&json, table, host, now);
-	key(&json, "rows");
-	begin(&json, '[');
+	json_key(&json, "rows");
+	json_begin(&json, '[');
 	for (uint32_t i = 0; i < result->n_rows; i++)
 		write_row(&json, table, result->columns, &result->rows[i]);
-	end(&json, ']');
+	json_end(&json, ']');
 	write_rest(&json, table, result);
-	key(&json, "totals");
-	begin(&json, '{');
-	write_values(&json, table, result->totals, true);
-	end(&json, '}');
-	end(&json, '}');
+	json_key(&json, "totals");
+	json_begin(&json, '{');
+	write_values(&json, table, result->totals.values, true);
+	write_rate(&json, table, result->totals.rate);
+	json_end(&json, '}');
+	json_end(&json, '}');
+	buffer_char(buffer, '\n');
+}
+
+static void write_points(struct json *json, const struct plot *plot, uint32_t series)
+{
+	enum unit unit = plot->rows->columns[plot->column].unit;
+	const uint64_t *points = plot->points + (size_t)series * plot->n_points;
+
+	json_key(json, "values");
+	json_begin(json, '[');
+	for (unsigned i = 0; i < plot->n_points; i++) {
+		if (i % POINTS_PER_LINE == 0)
+			json_item(json);
+		else
+			buffer_string(json->buffer, ", ");
+		if (plot->from + (i + 1) * plot->step <= plot->rows->window.since)
+			buffer_string(json->buffer, "null");
+		else
+			json_number(json->buffer, unit, points[i]);
+	}
+	json_end(json, ']');
+}
+
+static void write_series(struct json *json, const struct plot *plot, uint32_t series)
+{
+	const struct result *result = &plot->result;
+
+	json_item(json);
+	json_begin(json, '{');
+	json_key(json, "labels");
+	json_begin(json, '{');
+	write_labels(json, plot->rows, result->columns, &result->rows[series]);
+	json_end(json, '}');
+	write_points(json, plot, series);
+	json_end(json, '}');
+}
+
+void json_plot(struct buffer *buffer, const struct table *table, const struct plot *plot,
+	       const char *host, uint64_t now)
+{
+	const char *column = table->columns[plot->column].name;
+	struct json json = { .buffer = buffer };
+
+	json_begin(&json, '{');
+	write_heading(&json, table, host, now);
+	json_key(&json, "column");
+	json_string(buffer, column, strlen(column));
+	json_key(&json, "from");
+	json_time(buffer, plot->from);
+	json_key(&json, "to");
+	json_time(buffer, plot->to);
+	json_key(&json, "step");
+	buffer_seconds(buffer, plot->step);
+	json_key(&json, "history_since");
+	json_time(buffer, plot->rows->window.since);
+	json_key(&json, "series");
+	json_begin(&json, '[');
+	for (uint32_t i = 0; i < plot->result.n_rows; i++)
+		write_series(&json, plot, i);
+	json_end(&json, ']');
+	json_key(&json, "other");
+	json_begin(&json, '{');
+	json_key(&json, "rows");
+	buffer_u64(buffer, plot->result.other.n_rows);
+	write_points(&json, plot, plot->result.n_rows);
+	json_end(&json, '}');
+	json_end(&json, '}');
+	buffer_char(buffer, '\n');
+}
+
+static void write_share(struct json *json, const struct shares *shares, const struct share *share)
+{
+	const struct table *table = shares->table;
+	const struct result_row row = { .labels = share->row->labels };
+
+	json_item(json);
+	json_begin(json, '{');
+	write_labels(json, table, shares->columns, &row);
+	json_key(json, table->columns[table->n_labels].name);
+	buffer_u64(json->buffer, share->events);
+	json_key(json, "samples");
+	buffer_u64(json->buffer, share->samples);
+	json_key(json, "stack");
+	json_begin(json, '[');
+	for (unsigned i = 0; i < share->n_frames; i++) {
+		json_item(json);
+		json_string(json->buffer, share->frames[i], strlen(share->frames[i]));
+	}
+	json_end(json, ']');
+	json_end(json, '}');
+}
+
+void json_shares(struct buffer *buffer, const struct shares *shares, const char *host, uint64_t now)
+{
+	const struct table *table = shares->table;
+	struct json json = { .buffer = buffer };
+
+	json_begin(&json, '{');
+	write_heading(&json, table, host, now);
+	json_key(&json, "sampled_since");
+	json_time_or_null(buffer, shares->sampled_since);
+	json_key(&json, "lost_samples");
+	buffer_u64(buffer, shares->lost);
+	json_key(&json, "stacks");
+	json_begin(&json, '[');
+	for (uint32_t i = 0; i < shares->n; i++)
+		write_share(&json, shares, &shares->list[i]);
+	json_end(&json, ']');
+	json_key(&json, "totals");
+	json_begin(&json, '{');
+	json_key(&json, table->columns[table->n_labels].name);
+	buffer_u64(buffer, shares->events);
+	json_end(&json, '}');
+	json_end(&json, '}');
 	buffer_char(buffer, '\n');
 }
 
@@ -301,20 +338,20 @@ void json_error(struct buffer *buffer, const char *message, const char *paramete
 {
 	struct json json = { .buffer = buffer };
 
-	begin(&json, '{');
-	key(&json, "error");
+	json_begin(&json, '{');
+	json_key(&json, "error");
 	json_string(buffer, message, strlen(message));
 	if (parameter) {
-		key(&json, "parameter");
+		json_key(&json, "parameter");
 		json_string(buffer, parameter, strlen(parameter));
 	}
-	key(&json, "allowed");
-	begin(&json, '[');
+	json_key(&json, "allowed");
+	json_begin(&json, '[');
 	for (unsigned i = 0; i < n_allowed; i++) {
-		item(&json);
+		json_item(&json);
 		json_string(buffer, allowed[i], strlen(allowed[i]));
 	}
-	end(&json, ']');
-	end(&json, '}');
+	json_end(&json, ']');
+	json_end(&json, '}');
 	buffer_char(buffer, '\n');
 }

@@ -3,6 +3,7 @@
  * child. */
 #pragma once
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -34,6 +35,20 @@ enum { CHILD_FAILED = 1, CHILD_CANNOT = 200 };
 			_exit(CHILD_FAILED);                                             \
 		}                                                                        \
 	} while (0)
+
+/* Of this process; one more is the directory that is read. */
+static inline unsigned count_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	if (!directory)
+		abort();
+	while (readdir(directory))
+		n++;
+	closedir(directory);
+	return n;
+}
 
 /* From here on the system call fails with this error. */
 static inline void child_refuse(unsigned call, unsigned error)
@@ -77,3 +92,11 @@ static inline void in_a_child(void (*test)(void *userdata), void *userdata)
 	}
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
+
+/* function_test(): the same as a test. */
+#define TEST_IN_CHILD(function)                   \
+	static void function##_test(void **state) \
+	{                                         \
+		(void)state;                      \
+		in_a_child(function, NULL);       \
+	}

@@ -128,5 +128,6 @@ static inline void assert_defaults(const struct config *config)
 	assert_int_equal(config->series_budget, 1000);
 	assert_int_equal(config->retire_after_ns, HOURS_NS(6));
 	assert_int_equal(config->drops_slots, 2048);
+	assert_string_equal(config->hints_directory, "/etc/dropscope/hints.d");
 	assert_groups(config, "veth*=veth* cali*=cali* lxc*=lxc* tap*=tap* br-*=br-????????????");
 }

@@ -16,10 +16,11 @@
 
 struct fake {
 	struct fake_probe probe;
-	struct kernel kernel; /* what the collector's functions are given of all this */
-	int error;	      /* what open() returns */
-	const char *reason;   /* what it says then; NULL: nothing */
-	bool bad_maps;	      /* its maps cannot be mapped */
+	struct kernel kernel;	/* what the collector's functions are given of all this */
+	int error;		/* what open() returns */
+	const char *reason;	/* what it says then; NULL: nothing */
+	enum probe_start start; /* how its probe is said to have come to be */
+	bool bad_maps;		/* its maps cannot be mapped */
 	unsigned opened, closed;
 	uint64_t gauged; /* the monotonic time that gauges() was given last */
 };
@@ -49,8 +50,9 @@ static inline struct fake *fake_of(const struct collecting *c)
 	return (struct fake *)((char *)c->kernel - offsetof(struct fake, kernel));
 }
 
-static inline unsigned fake_slots(const struct config *config)
+static inline unsigned fake_slots(const struct collecting *c, const struct config *config)
 {
+	(void)c;
 	(void)config;
 	return FAKE_SLOTS;
 }
@@ -72,6 +74,7 @@ static inline int fake_open(struct collecting *c, char **ret_reason)
 	assert_true(nothing >= 0);
 	fake->opened++;
 	c->own = fake;
+	c->probe.start = fake->start;
 	fake_keep(c, "slots", fake->bad_maps ? nothing : fake->probe.slots.fd);
 	fake_keep(c, "writers", fake->bad_maps ? nothing : fake->probe.writers.fd);
 	close(nothing);
@@ -90,6 +93,14 @@ static inline void fake_describe(void *userdata, const void *data, uint64_t now,
 	assert_ptr_equal(c->own, fake_of(c));
 	description_printf(d, FAKE_KEY, "k%llu", slot->key.word[0] & ~SLOT_LIVE);
 	description_printf(d, FAKE_SECOND, "%llu", slot->key.word[1]);
+}
+
+/* Leaves the second label to others. */
+static inline void fake_describe_key(void *userdata, const void *data, uint64_t now,
+				     struct description *d)
+{
+	fake_describe(userdata, data, now, d);
+	d->labels[FAKE_SECOND] = "";
 }
 
 static inline void fake_gauges(struct collecting *c, uint64_t monotonic)

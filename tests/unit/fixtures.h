@@ -74,6 +74,12 @@ static inline struct table *make_drops(void)
 	add_drops(table, labels[1], 31, 1860, NOW - 3 * DAY / 24, NOW - 12345678);
 	add_drops(table, labels[2], 7, 420, NOW - 90 * SECOND, NOW);
 	add_drops(table, labels[3], 1, 0, 0, 0);
+	table->rated[0] = NOW - 8 * SECOND;
+	table->collected = NOW;
+	table->rows[0]->before[0] = 8208000 - 8;
+	table->rows[1]->before[0] = 31 - 5;
+	table->rows[2]->before[0] = 7;
+	table->rows[3]->before[0] = 1;
 	return table;
 }
 

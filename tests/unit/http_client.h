@@ -29,13 +29,22 @@ enum {
 	BIG = 32 * 1024 * 1024, /* more than the kernel buffers for a connection */
 };
 
+/* The one stream of "/stream". */
+struct streamed {
+	struct buffer queue;
+	bool ended; /* what is in the queue is the last */
+	struct connection *connection;
+	unsigned opened, closed, reads;
+};
+
 struct fixture {
+	struct streamed stream;
 	sd_event *event;
 	struct server *server;
 	unsigned port;
 	char address[32]; /* 127.0.0.1:port */
 	char directory[32];
-	char path[64]; /* of a unix socket, in `directory` */
+	char path[64];	      /* of a unix socket, in `directory` */
 	unsigned descriptors; /* before anything */
 };
 
@@ -72,9 +81,33 @@ static inline unsigned free_port(void)
 	return ntohs(address.sin_port);
 }
 
+static inline ssize_t read_stream(void *userdata, char *to, size_t size)
+{
+	struct streamed *stream = userdata;
+
+	assert_int_equal(stream->opened, stream->closed + 1);
+	stream->reads++;
+	if (stream->queue.size == 0)
+		return stream->ended ? -EPIPE : 0;
+	if (size > stream->queue.size)
+		size = stream->queue.size;
+	memcpy(to, stream->queue.data, size);
+	stream->queue.size -= size;
+	memmove(stream->queue.data, stream->queue.data + size, stream->queue.size);
+	return (ssize_t)size;
+}
+
+static inline void close_stream(void *userdata)
+{
+	struct streamed *stream = userdata;
+
+	stream->closed++;
+}
+
 static inline int handle(void *userdata, const struct request *request, struct reply *reply)
 {
-	(void)userdata;
+	struct fixture *fixture = userdata;
+
 	reply->status = 200;
 	reply->content_type = "text/plain";
 	if (strcmp(request->path, "/echo") == 0) {
@@ -91,6 +124,13 @@ static inline int handle(void *userdata, const struct request *request, struct r
 			memset(reply->body.data, 'x', BIG);
 			reply->body.size = BIG;
 		}
+	} else if (strcmp(request->path, "/stream") == 0 || strcmp(request->path, "/broken") == 0) {
+		fixture->stream.opened++;
+		fixture->stream.connection = request->connection;
+		reply->stream = (struct stream){ read_stream, close_stream, &fixture->stream };
+		return strcmp(request->path, "/broken") == 0 ? -EIO : 0;
+	} else if (strcmp(request->path, "/who") == 0) {
+		buffer_printf(&reply->body, "local=%d head=%d\n", request->local, request->head);
 	} else if (strcmp(request->path, "/empty") == 0) {
 		reply->status = 200;
 	} else if (strcmp(request->path, "/fault") == 0) {
@@ -141,6 +181,8 @@ static inline int tear_down(void **state)
 	struct fixture *fixture = *state;
 
 	server_free(fixture->server);
+	assert_int_equal(fixture->stream.opened, fixture->stream.closed);
+	buffer_free(&fixture->stream.queue);
 	sd_event_unref(fixture->event);
 	unlink(fixture->path);
 	assert_int_equal(rmdir(fixture->directory), 0);

@@ -105,6 +105,15 @@ static void enumerators(void **state)
 	assert_int_equal(kernel_btf_enumerator(btf, NULL, "__RQF_STARTED"), 0);
 	assert_int_equal(kernel_btf_enumerator(btf, NULL, "IN_NO_ENUM_OF_A_NAME"), 5);
 	assert_int_equal(kernel_btf_enumerator(btf, NULL, "rqf_flags"), -ENOENT);
+	/* With 64-bit values. */
+	assert_true(btf__add_enum64(btf, "skb_drop_reason", 8, false) > 0);
+	assert_int_equal(btf__add_enum64_value(btf, "SKB_DROP_REASON_TCP_OFOMERGE", 33), 0);
+	assert_int_equal(btf__add_enum64_value(btf, "SKB_DROP_REASON_SUBSYS_MASK", 0xffff0000), 0);
+	assert_int_equal(
+		kernel_btf_enumerator(btf, "skb_drop_reason", "SKB_DROP_REASON_TCP_OFOMERGE"), 33);
+	assert_int_equal(kernel_btf_enumerator(btf, NULL, "SKB_DROP_REASON_TCP_OFOMERGE"), 33);
+	assert_int_equal(kernel_btf_enumerator(btf, "skb_drop_reason", "SKB_DROP_REASON_TCP"),
+			 -ENOENT);
 	btf__free(btf);
 }
 
@@ -342,17 +351,22 @@ static void expect_name(struct reasons *reasons, uint32_t number, uint64_t now,
 	_exit(CHILD_FAILED);
 }
 
-static void write_btf(const struct btf *btf, const char *name)
+static void write_to(const struct btf *btf, const char *path)
 {
-	_cleanup_(fclosep) FILE *file = NULL;
+	_cleanup_(fclosep) FILE *file = fopen(path, "w");
 	const void *data;
-	char path[128];
 	__u32 size;
 
-	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", name);
-	file = fopen(path, "w");
 	data = btf__raw_data(btf, &size);
 	expect(file && data && fwrite(data, 1, size, file) == size);
+}
+
+static void write_btf(const struct btf *btf, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/btf/%s", name);
+	write_to(btf, path);
 }
 
 /* A kernel of our own, seen by this process alone: core reasons and those of one subsystem. */
@@ -438,6 +452,35 @@ static void two_subsystems_at_a_time(void *userdata)
 	expect_name(reasons, 2 << 16 | 1, 101 * SECOND, "OVS_DROP_LAST_ACTION", __LINE__);
 }
 
+/* In the place of the kernel's own: whole, with its subsystems; not what has been cut down. */
+static void a_file(void *userdata)
+{
+	struct btf *btf = replace_kernel(), *loaded = NULL;
+	struct reasons *reasons;
+	char path[64];
+
+	(void)userdata;
+	snprintf(path, sizeof(path), "/tmp/dropscope-test-btf.%d", (int)getpid());
+	expect(kernel_btf_load_from(path, &loaded) == -ENOENT && !loaded);
+	write_to(btf, path);
+	expect(kernel_btf_load_from(path, &loaded) == -ENODATA && !loaded);
+	add_tracepoint(btf, "kfree_skb", 3);
+	write_to(btf, path);
+	expect(unlink("/sys/kernel/btf/vmlinux") == 0);
+	expect(kernel_btf_load_from(path, &loaded) == 0);
+	expect(kernel_btf_arguments(loaded, "kfree_skb") == 3);
+	expect(reasons_new(loaded, &reasons) == 0);
+	expect_name(reasons, 3 << 16 | 1, 100 * SECOND, "subsys_3:1", __LINE__);
+	reasons_look_in(reasons, path);
+	expect_name(reasons, 3 << 16 | 1, 110 * SECOND, "QDISC_OVERLIMIT", __LINE__);
+	expect(truncate(path, 40) == 0);
+	btf__free(loaded);
+	loaded = NULL;
+	expect(kernel_btf_load_from(path, &loaded) < 0 && !loaded);
+	unlink(path);
+}
+TEST_IN_CHILD(a_file)
+
 static void subsystem_in_kernel(void **state)
 {
 	(void)state;
@@ -477,6 +520,7 @@ int main(void)
 		cmocka_unit_test(unresolved_subsystem),
 		cmocka_unit_test(looks_again_only_after_a_while),
 		cmocka_unit_test(running_kernel),
+		cmocka_unit_test(a_file_test),
 		cmocka_unit_test(subsystem_in_kernel),
 		cmocka_unit_test(subsystem_in_module),
 		cmocka_unit_test(subsystem_in_later_module),

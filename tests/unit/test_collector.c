@@ -2,11 +2,12 @@
 #include "fake_collector.h"
 
 #include <ctype.h>
-#include <dirent.h>
 
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "drops.skel.h"
+#include "fake_manager.h"
 
 #define NOW 1795230765678901234ULL
 
@@ -18,18 +19,6 @@ struct fixture {
 	struct collecting c;
 	unsigned descriptors;
 };
-
-static unsigned count_descriptors(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(directory);
-	while (readdir(directory))
-		n++;
-	closedir(directory);
-	return n;
-}
 
 static int set_up(void **state)
 {
@@ -132,13 +121,13 @@ static void turned_off(void **state)
 
 static void no_btf(void **state)
 {
+	static char why[] = "no BTF: use a kernel that has it";
 	struct fixture *fixture = *state;
 	struct btf *btf = TAKE_PTR(fixture->fake.kernel.btf);
 
+	fixture->fake.kernel.no_btf = why;
 	open_it(fixture);
-	assert_non_null(fixture->c.reason);
-	assert_non_null(strstr(fixture->c.reason, "CONFIG_DEBUG_INFO_BTF"));
-	assert_down(fixture, fixture->c.reason);
+	assert_down(fixture, why);
 	assert_false(fixture->c.disabled);
 	assert_int_equal(fixture->fake.opened, 0);
 	/* Turned off is the better reason. */
@@ -261,6 +250,265 @@ static void retiring(void **state)
 	assert_int_equal(c->table->retired[1], 105);
 }
 
+static const char *const names[] = { "old", "new" };
+
+/* Key 7 is called after what the test says, the others are as they are. */
+static void explain(const struct kernel *kernel, const char **labels)
+{
+	if (strcmp(labels[FAKE_KEY], "k7") == 0)
+		labels[FAKE_SECOND] = names[kernel->hints != NULL];
+}
+
+/* Rows that were there before follow the hints, and count in a series of their own from then on. */
+static void explaining(void **state)
+{
+	static const struct column columns[] = {
+		[FAKE_KEY] = { .name = "key" },
+		[FAKE_SECOND] = { .name = "second", .borrowed = true },
+		[FAKE_PACKETS] = { .name = "packets", .kind = COLUMN_COUNTER },
+		[FAKE_BYTES] = { .name = "bytes", .kind = COLUMN_COUNTER },
+		[FAKE_AGE] = { .name = "age", .kind = COLUMN_GAUGE },
+	};
+	struct fixture *fixture = *state;
+	struct collecting *c = &fixture->c;
+	static struct collector explained; /* the teardown closes it */
+	const struct row *row;
+
+	explained = collector;
+	explained.columns = columns;
+	explained.describe = fake_describe_key;
+	assert_int_equal(
+		collecting_open(&explained, &fixture->fake.kernel, &fixture->config, NOW, c), 0);
+	fake_event(&fixture->fake, 0, 7, 100);
+	collecting_collect(c);
+	row = c->table->rows[0];
+	assert_string_equal(row->labels[FAKE_SECOND].text, "");
+	assert_int_equal(collecting_explain(c), 0); /* it has nothing to explain */
+	assert_string_equal(row->labels[FAKE_SECOND].text, "");
+
+	explained.explain = explain;
+	assert_int_equal(collecting_explain(c), 0);
+	assert_string_equal(row->labels[FAKE_SECOND].text, "old");
+	fixture->fake.kernel.hints = (const struct hints *)names;
+	assert_int_equal(collecting_explain(c), 0);
+	assert_string_equal(row->labels[FAKE_SECOND].text, "new");
+	fake_event(&fixture->fake, 0, 7, 5);
+	collecting_collect(c);
+	table_sum(c->table);
+	assert_int_equal(row->values[1], 105);
+	assert_int_equal(row->series[0]->values[1], 5);
+	assert_int_equal(c->table->projections[0].retired[1], 100);
+}
+
+/* ---- under a service manager that keeps descriptors */
+
+/* A start with what the manager has; the maps are as they are. */
+static void start_kept(struct fixture *fixture, struct fake_manager *m)
+{
+	manager_start(m);
+	expect(store_new(&fixture->fake.kernel.store) == 0);
+	expect(collecting_open(&collector, &fixture->fake.kernel, &fixture->config, NOW,
+			       &fixture->c) == 0);
+	manager_listen(m);
+}
+
+/* The daemon's end, or its crash. */
+static void end_kept(struct fixture *fixture, bool crash)
+{
+	if (crash)
+		snapshot_close(&fixture->c.snapshot); /* nothing more is saved */
+	collecting_close(&fixture->c);
+	store_free(TAKE_PTR(fixture->fake.kernel.store));
+}
+
+static void begin_kept(struct fixture *fixture, struct fake_manager *m)
+{
+	struct fake_probe *probe = &fixture->fake.probe;
+
+	probe->slots.fd = manager_move(probe->slots.fd);
+	probe->writers.fd = manager_move(probe->writers.fd);
+	expect(close_range(3, MANAGER_FIRST - 1, 0) == 0);
+	manager_open(m);
+	start_kept(fixture, m);
+	expect(fixture->c.slots && fixture->c.snapshot.kept);
+	expect(m->n == 2);
+	fixture->fake.start = PROBE_ADOPTED;
+}
+
+static void event_kept(struct fixture *fixture, uint64_t number)
+{
+	struct slot_key key = fake_key(number, 1);
+
+	expect(fake_count(&fixture->fake.probe, 0, &key, 100, clock_monotonic()));
+}
+
+/* That of a number: rows that come back are in the order of their slots. */
+static const struct row *row_of(const struct collecting *c, uint64_t number)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "k%ju", (uintmax_t)number);
+	for (unsigned i = 0; i < c->table->n_rows; i++)
+		if (strcmp(c->table->rows[i]->labels[0].text, key) == 0)
+			return c->table->rows[i];
+	expect(!"a row of this number");
+	return NULL;
+}
+
+static void comes_back(void *userdata)
+{
+	struct fixture *fixture = userdata;
+	struct collecting *c = &fixture->c;
+	struct fake_manager m;
+	uint64_t seen;
+
+	begin_kept(fixture, &m);
+	event_kept(fixture, 7);
+	collecting_collect(c);
+	event_kept(fixture, 8);
+	collecting_collect(c);
+	seen = row_of(c, 7)->first_seen;
+	end_kept(fixture, true);
+	event_kept(fixture, 7);
+	fixture->config.series_budget = 1; /* what lives stays */
+	start_kept(fixture, &m);
+	expect(c->table->counting_since == NOW && c->table->n_rows == 2);
+	expect(row_of(c, 7)->first_seen == seen && row_of(c, 7)->values[0] == 2);
+	expect(c->table->projections[0].n_series == 2);
+	/* A row is given a series: this is saved when the next look finds it. */
+	event_kept(fixture, 9);
+	collecting_collect(c);
+	expect(!row_of(c, 9)->series[0]);
+	table_set_budget(c->table, 3);
+	table_admit(c->table);
+	event_kept(fixture, 9);
+	collecting_collect(c);
+	end_kept(fixture, true);
+	start_kept(fixture, &m);
+	expect(row_of(c, 9)->series[0]);
+	table_sum(c->table);
+	expect(row_of(c, 9)->series[0]->values[0] == 1);
+	expect(c->table->projections[0].other.values[0] == 1);
+	/* Ended in good order, with keys that nobody had looked at. */
+	event_kept(fixture, 10);
+	end_kept(fixture, false);
+	start_kept(fixture, &m);
+	expect(c->table->n_rows == 4 && m.n == 2);
+	end_kept(fixture, false);
+}
+
+/* It is whole and says nothing: the maps' counts are there all the same. */
+static void state_unread(void *userdata)
+{
+	static char nonsense[] = "nonsense";
+	const struct buffer saved = { .data = nonsense, .size = sizeof(nonsense) };
+	struct fixture *fixture = userdata;
+	struct collecting *c = &fixture->c;
+	struct fake_manager m;
+
+	begin_kept(fixture, &m);
+	event_kept(fixture, 7);
+	collecting_collect(c);
+	collecting_retire(c, 0);
+	event_kept(fixture, 8);
+	collecting_collect(c);
+	expect(snapshot_save(&c->snapshot, &saved) == 0);
+	end_kept(fixture, true);
+	start_kept(fixture, &m);
+	expect(c->slots && !c->reason);
+	expect(c->table->n_rows == 1 && c->table->retired[0] == 0);
+	expect(c->table->rows[0]->values[0] == 1);
+	expect(c->table->counting_since > NOW);
+	/* It is well from there on. */
+	event_kept(fixture, 8);
+	end_kept(fixture, true);
+	start_kept(fixture, &m);
+	expect(c->table->n_rows == 1 && c->table->rows[0]->values[0] == 2);
+	end_kept(fixture, false);
+}
+
+/* One that is turned off leaves nothing behind, and begins anew when it is turned on. */
+static void forgotten(void *userdata)
+{
+	struct fixture *fixture = userdata;
+	struct fake_manager m;
+
+	begin_kept(fixture, &m);
+	manager_keep(&m, "fake.map.slots.9", manager_file("old"));
+	manager_keep(&m, "fakes.other", manager_file("another's"));
+	end_kept(fixture, false);
+	fixture->config.receive = false;
+	start_kept(fixture, &m);
+	expect(!fixture->c.slots && fixture->c.disabled);
+	expect(m.n == 1 && manager_find(&m, "fakes.other") >= 0);
+	end_kept(fixture, false);
+}
+
+/* One that is down leaves what was there to the next start, and nothing that is new. */
+static void down(void *userdata)
+{
+	struct fixture *fixture = userdata;
+	struct fake_manager m;
+
+	begin_kept(fixture, &m);
+	event_kept(fixture, 7);
+	end_kept(fixture, false);
+	fixture->fake.bad_maps = true;
+	start_kept(fixture, &m);
+	expect(!fixture->c.slots && !fixture->c.disabled && m.n == 2);
+	end_kept(fixture, false);
+	fixture->fake.start = PROBE_NEW;
+	start_kept(fixture, &m);
+	expect(!fixture->c.slots && m.n == 0);
+	end_kept(fixture, false);
+}
+
+static void comes_back_test(void **state)
+{
+	in_a_child(comes_back, *state);
+}
+
+static void state_unread_test(void **state)
+{
+	in_a_child(state_unread, *state);
+}
+
+static void forgotten_test(void **state)
+{
+	in_a_child(forgotten, *state);
+}
+
+static void down_test(void **state)
+{
+	in_a_child(down, *state);
+}
+
+/* Whoever feeds a watchdog asks: the last collection went well, and the programs are there. */
+static void answering(void **state)
+{
+	struct fixture *fixture = *state;
+	struct collecting *c = &fixture->c;
+
+	fixture->fake.error = -EPERM;
+	fixture->fake.reason = "needs CAP_BPF";
+	open_it(fixture);
+	assert_true(collecting_answers(c)); /* it is down, and has nothing to answer */
+	collecting_close(c);
+	fixture->fake.error = 0;
+	open_it(fixture);
+	assert_true(collecting_answers(c));
+	c->error = -ENOMEM;
+	assert_false(collecting_answers(c));
+	collecting_collect(c);
+	assert_true(collecting_answers(c));
+	/* A program whose descriptor is closed, and one that is none. */
+	c->probe.programs[0] = (struct probe_program){ .gate = GATE_NONE, .fd = -1 };
+	c->probe.n_programs = 1;
+	assert_false(collecting_answers(c));
+	c->probe.programs[0].gate.program_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_false(collecting_answers(c));
+}
+
 static void missing_tracepoint(void **state)
 {
 	char *reason = NULL;
@@ -275,18 +523,29 @@ static void missing_tracepoint(void **state)
 static void map_sizes(void **state)
 {
 	struct drops_bpf *skeleton = drops_bpf__open();
-	struct collecting c = { .collector = &collector, .slots_per_writer = 128 };
+	struct kernel kernel = { .btf = btf__new_empty() };
+	struct collecting c = {
+		.collector = &collector,
+		.kernel = &kernel,
+		.slots_per_writer = 128,
+	};
 	char *reason = NULL;
 
 	(void)state;
 	assert_non_null(skeleton);
+	assert_non_null(kernel.btf);
 	/* Whether the probe then loads is up to who runs this. */
-	collecting_load(&c, skeleton->obj, &reason);
+	collecting_load(&c, skeleton->skeleton, &reason);
 	free(reason);
 	probe_stop(&c.probe);
 	assert_int_equal(bpf_map__max_entries(skeleton->maps.writers), 2 * probe_cpus());
 	assert_int_equal(bpf_map__max_entries(skeleton->maps.slots), 2 * probe_cpus() * 128);
+	/* What this BTF does not have, the kernel does not. */
+	assert_int_equal(skeleton->rodata->slots_per_writer, 128);
+	assert_true(skeleton->rodata->may_nest);
+	assert_false(skeleton->rodata->has_rdonly_cast);
 	drops_bpf__destroy(skeleton);
+	btf__free(kernel.btf);
 }
 
 static void clocks(void **state)
@@ -361,7 +620,9 @@ static void declarations(void **state)
 	assert_int_equal(config_load(NULL, NULL, NULL, &config), 0);
 	for (unsigned i = 0; i < N_COLLECTORS; i++) {
 		const struct collector *real = collectors[i];
-		unsigned slots = real->slots(config);
+		struct kernel kernel = { .btf = NULL };
+		struct collecting c = { .collector = real, .kernel = &kernel };
+		unsigned slots = real->slots(&c, config);
 		struct table *table;
 
 		assert_name(real->name);
@@ -420,6 +681,12 @@ int main(void)
 		test(opened_again),
 		test(losses),
 		test(retiring),
+		test(explaining),
+		test(comes_back_test),
+		test(state_unread_test),
+		test(forgotten_test),
+		test(down_test),
+		test(answering),
 		cmocka_unit_test(missing_tracepoint),
 		cmocka_unit_test(map_sizes),
 		cmocka_unit_test(clocks),

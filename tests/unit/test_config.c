@@ -33,14 +33,29 @@ static void test_every_key(void **state)
 		      "[collectors]\ndrops = no\nreceive=no\nretransmit =no\nblock= no\n"
 		      "[series]\nbudget = 7\nretire-after = 90s\n"
 		      "[drops]\nslots = 64\n"
-		      "[devices]\ngroup = tun* vlan=eth0.*\n");
+		      "[devices]\ngroup = tun* vlan=eth0.*\n"
+		      "[hints]\ndirectory = /srv/hints\n");
 	assert_listen(config, "127.0.0.1:80 /run/x.sock");
 	assert_int_equal(config->log_level, LOG_DEBUG);
+	assert_null(config->btf);
 	assert_false(config->drops || config->receive || config->retransmit || config->block);
 	assert_int_equal(config->series_budget, 7);
 	assert_int_equal(config->retire_after_ns, UINT64_C(90000000000));
 	assert_int_equal(config->drops_slots, 64);
 	assert_groups(config, "tun*=tun* vlan=eth0.*");
+	assert_string_equal(config->hints_directory, "/srv/hints");
+	config_free(TAKE_PTR(config));
+	config = GOOD("[daemon]\nbtf = /etc/dropscope/vmlinux.btf\n");
+	assert_string_equal(config->btf, "/etc/dropscope/vmlinux.btf");
+	config_free(TAKE_PTR(config));
+	config = GOOD("[daemon]\nbtf =\n");
+	assert_null(config->btf);
+	BAD("[daemon]\nbtf = vmlinux\n",
+	    "2: btf: \"vmlinux\" is not an absolute path; allowed: an absolute path, or nothing");
+	BAD("[hints]\ndirectory = hints.d\n",
+	    "2: directory: \"hints.d\" is not an absolute path; allowed: an absolute path");
+	BAD("[hints]\ndirectory =\n",
+	    "2: directory: \"\" is not an absolute path; allowed: an absolute path");
 }
 
 /* The four switches have one parser: each must reach its own field. */
@@ -121,6 +136,42 @@ static void test_numbers(void **state)
 	SLOTS("65537", "out of range");
 	SLOTS("131072", "out of range");
 	SLOTS("many", "not a power of two");
+}
+
+static void test_sizes(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned bytes;
+	} good[] = {
+		{ "[history]\nsize = 0", 0 },
+		{ "[history]\nsize = 0M", 0 },
+		{ "[history]\nsize = 1M", 1 << 20 },
+		{ "[history]\nsize = 1024K", 1 << 20 },
+		{ "[history]\nsize = 1048577", (1 << 20) + 1 },
+		{ "[history]\nsize = 16M", 16 << 20 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		_cleanup_(config_freep) struct config *config = GOOD(good[i].text);
+
+		assert_int_equal(config->history_size, good[i].bytes);
+	}
+#define HISTORY(value, wrong)                  \
+	BAD("[history]\nsize = " value,        \
+	    "2: size: \"" value "\" is " wrong \
+	    "; allowed: 0, or a number of bytes, with K or M, from 1M to 16M")
+	HISTORY("1", "out of range");
+	HISTORY("1048575", "out of range");
+	HISTORY("17M", "out of range");
+	HISTORY("16385K", "out of range");
+	HISTORY("99999999999999999999M", "out of range");
+	HISTORY("4G", "not a size");
+	HISTORY("4MB", "not a size");
+	HISTORY("-4M", "not a size");
+	HISTORY("M", "not a size");
+	HISTORY("", "not a size");
 }
 
 static void test_durations(void **state)
@@ -368,7 +419,7 @@ static void test_installed_file_is_complete(void **state)
 		     name; name = strtok_r(NULL, ", ", &next_name), n--) {
 			const char *found;
 
-			snprintf(key, sizeof(key), "\n%s = ", name);
+			snprintf(key, sizeof(key), "\n%s =", name);
 			found = strstr(start, key);
 			if (!found || (end && found > end))
 				fail_msg("config/dropscoped.conf lacks %s in [%s]", name, section);
@@ -385,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_switches),
 		cmocka_unit_test(test_log_level),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_set_listen_count),

@@ -19,7 +19,7 @@
 #define NO_TEXT                                                                                  \
 	"not a line of text; allowed: up to 198 bytes, none of them zero, and a list may go on " \
 	"in indented lines"
-#define SECTIONS "daemon, collectors, series, drops, receive, devices"
+#define SECTIONS "daemon, collectors, series, drops, receive, history, live, devices, hints"
 
 /* inih takes " ;" for a comment, and '#' for a letter. */
 static void test_comments(void **state)
@@ -60,7 +60,7 @@ static void test_unknown(void **state)
 	    "allowed: budget, retire-after");
 	BAD("listen = 1\n  2\n[daemon]\nliste = 1\n[collectors]\nr = yes",
 	    "1: listen: in no section; allowed: keys below a line that reads [SECTION]",
-	    "4: liste: unknown in [daemon] (perhaps listen); allowed: listen, log-level",
+	    "4: liste: unknown in [daemon] (perhaps listen); allowed: listen, log-level, btf",
 	    "6: r: unknown in [collectors]; allowed: drops, receive, retransmit, block");
 }
 

@@ -155,8 +155,7 @@ static void every_bound_and_its_neighbours(void **state)
 			uint64_t bound = c->scale->table[i];
 
 			for (uint64_t value = bound - 1; value <= bound + 1; value++)
-				assert_int_equal(c->bucket(value),
-						 exact_bucket(c, value));
+				assert_int_equal(c->bucket(value), exact_bucket(c, value));
 			assert_int_equal(c->bucket(bound), i);
 			assert_int_equal(c->bucket(bound + 1), i + 1);
 		}

@@ -14,6 +14,7 @@
 #include "fixtures.h"
 #include "golden.h"
 #include "render/json.h"
+#include "shared.h"
 
 /* Renders the answer to one parameter, or to none; the text must be one JSON value and a newline.
  * */
@@ -107,7 +108,7 @@ static void integers_are_exact(void **state)
 	cJSON_Delete(render(&buffer, table, "symbol", "a"));
 	assert_contains(&buffer, "\"packets\": 18446744073709551615,");
 	assert_contains(&buffer, "\"bytes\": 9007199254740993,");
-	assert_contains(&buffer, "\"bytes\": 9007199254740993\n"); /* the totals */
+	assert_contains(&buffer, "\"bytes\": 9007199254740993,\n    \"rate\": 1099511627.775\n");
 	assert_contains(&buffer, "\"netns\": 18446744073709551615,");
 	buffer_free(&buffer);
 	table_free(table);
@@ -134,11 +135,17 @@ static void number_labels(void **state)
 	static const struct {
 		const char *text, *expected;
 	} cases[] = {
-		{ "", "null" },		{ "0", "0" },
-		{ "-7", "-7" },		{ "4026531840", "4026531840" },
-		{ "007", "\"007\"" },	{ "-", "\"-\"" },
-		{ "+1", "\"+1\"" },	{ "1e5", "\"1e5\"" },
-		{ "0x10", "\"0x10\"" }, { "12a\"", "\"12a\\\"\"" },
+		{ "", "null" },		  { "0", "0" },
+		{ "-7", "-7" },		  { "4026531840", "4026531840" },
+		{ "007", "\"007\"" },	  { "-", "\"-\"" },
+		{ "+1", "\"+1\"" },	  { "1e5", "\"1e5\"" },
+		{ "0x10", "\"0x10\"" },	  { "12a\"", "\"12a\\\"\"" },
+		{ "0.2", "0.2" },	  { "1.500000", "1.500000" },
+		{ "-0.5", "-0.5" },	  { "12.0", "12.0" },
+		{ "1.", "\"1.\"" },	  { ".5", "\".5\"" },
+		{ "-.5", "\"-.5\"" },	  { "1.2.3", "\"1.2.3\"" },
+		{ "00.5", "\"00.5\"" },	  { "1.5s", "\"1.5s\"" },
+		{ "1.5e3", "\"1.5e3\"" }, { "1.-5", "\"1.-5\"" },
 	};
 
 	(void)state;
@@ -286,6 +293,27 @@ static void times(void **state)
 }
 
 /* The answer is UTC wherever the machine stands. */
+static void assert_exact_time(uint64_t nanoseconds, const char *expected)
+{
+	struct buffer buffer = {};
+
+	json_time_exact(&buffer, nanoseconds);
+	buffer_char(&buffer, '\0');
+	assert_string_equal(buffer.data, expected);
+	buffer_free(&buffer);
+}
+
+static void exact_times(void **state)
+{
+	(void)state;
+	assert_exact_time(0, "\"1970-01-01T00:00:00.000000Z\"");
+	assert_exact_time(999, "\"1970-01-01T00:00:00.000000Z\"");
+	assert_exact_time(1000, "\"1970-01-01T00:00:00.000001Z\"");
+	assert_exact_time(999999999, "\"1970-01-01T00:00:00.999999Z\"");
+	assert_exact_time(NOW, "\"2026-11-21T03:12:45.678901Z\"");
+	assert_exact_time(UINT64_MAX, "\"2554-07-21T23:34:33.709551Z\"");
+}
+
 static void no_local_time(void **state)
 {
 	(void)state;
@@ -330,6 +358,48 @@ static void errors(void **state)
 		     "}\n");
 }
 
+static void assert_stacks(const struct shares *shares, const char *path)
+{
+	struct buffer buffer = {};
+	cJSON *json;
+
+	json_shares(&buffer, shares, "db7.example.com", NOW);
+	json = cJSON_ParseWithLength(buffer.data, buffer.size);
+	assert_non_null(json);
+	cJSON_Delete(json);
+	assert_golden(&buffer, path);
+	buffer_free(&buffer);
+}
+
+static void stacks(void **state)
+{
+	struct shared shared;
+
+	(void)state;
+	shared_make(&shared);
+	assert_stacks(&shared.shares, "tests/unit/golden/stacks.json");
+	shared_free(&shared);
+}
+
+/* Labels that are not to be shown; no sample has ever been taken. */
+static void no_stacks(void **state)
+{
+	struct shared shared;
+
+	(void)state;
+	shared_make(&shared);
+	shared.shares.columns = 1;
+	shared.shares.n = 0;
+	shared.shares.events = 0;
+	shared.shares.sampled_since = 0;
+	assert_stacks(&shared.shares, "tests/unit/golden/no_stacks.json");
+	shared.shares.n = 1;
+	shared.list[0].n_frames = 1;
+	shared.list[0].events = shared.shares.events = UINT64_MAX;
+	assert_stacks(&shared.shares, "tests/unit/golden/one_stack.json");
+	shared_free(&shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,7 +415,10 @@ int main(void)
 		cmocka_unit_test(strings),
 		cmocka_unit_test(invalid_utf8_is_replaced),
 		cmocka_unit_test(times),
+		cmocka_unit_test(exact_times),
 		cmocka_unit_test(no_local_time),
+		cmocka_unit_test(stacks),
+		cmocka_unit_test(no_stacks),
 		cmocka_unit_test(errors),
 	};
 

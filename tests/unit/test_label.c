@@ -17,9 +17,9 @@ static struct label fill(const char *string, char **ret_text)
 {
 	struct label label;
 
-	*ret_text = malloc(labels_size(&string, 1));
+	*ret_text = malloc(labels_size(&string, NULL, 1));
 	assert_non_null(*ret_text);
-	labels_fill(&label, &string, 1, *ret_text);
+	labels_fill(&label, &string, NULL, 1, *ret_text);
 	assert_ptr_equal(label.text, *ret_text);
 	assert_int_equal(label.size, strlen(label.text));
 	return label;
@@ -201,13 +201,13 @@ static void several(void **state)
 {
 	const char *const strings[] = { "one", NULL, "", "\x01\"", "f\xc3\xbcnf" };
 	struct label labels[ARRAY_SIZE(strings)];
-	size_t size = labels_size(strings, ARRAY_SIZE(strings));
+	size_t size = labels_size(strings, NULL, ARRAY_SIZE(strings));
 	char *text = malloc(size);
 
 	(void)state;
 	assert_non_null(text);
 	assert_int_equal(size, 4 + 1 + 1 + 3 + 6);
-	labels_fill(labels, strings, ARRAY_SIZE(strings), text);
+	labels_fill(labels, strings, NULL, ARRAY_SIZE(strings), text);
 	assert_string_equal(labels[0].text, "one");
 	assert_string_equal(labels[1].text, "");
 	assert_string_equal(labels[2].text, "");
@@ -216,7 +216,7 @@ static void several(void **state)
 	assert_true(labels[0].plain && labels[1].plain && labels[2].plain && labels[4].plain);
 	assert_false(labels[3].plain);
 	free(text);
-	assert_int_equal(labels_size(NULL, 0), 0);
+	assert_int_equal(labels_size(NULL, NULL, 0), 0);
 }
 
 static void copies(void **state)
@@ -224,11 +224,11 @@ static void copies(void **state)
 	const char *const strings[] = { "one", "t\"wo", "", "four" };
 	const uint8_t which[] = { 3, 1, 2 };
 	struct label labels[ARRAY_SIZE(strings)], *copy, *none;
-	char *text = malloc(labels_size(strings, ARRAY_SIZE(strings)));
+	char *text = malloc(labels_size(strings, NULL, ARRAY_SIZE(strings)));
 
 	(void)state;
 	assert_non_null(text);
-	labels_fill(labels, strings, ARRAY_SIZE(strings), text);
+	labels_fill(labels, strings, NULL, ARRAY_SIZE(strings), text);
 	copy = labels_copy(labels, which, ARRAY_SIZE(which));
 	none = labels_copy(labels, which, 0);
 	free(text); /* the copy has texts of its own */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -144,13 +146,141 @@ static void tcp_states(void **state)
 	assert_string_equal(tcp_state_name(UINT32_MAX), "UNKNOWN");
 }
 
+/* Does one of the patterns that a name stands for fit the kind? */
+static bool fits(const char *name, uint64_t kind)
+{
+	struct protocol_bits bits[PROTOCOL_MAX_BITS];
+	int n = protocol_parse(name, bits);
+
+	assert_in_range(n, 1, PROTOCOL_MAX_BITS);
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(bits[i].kind & ~bits[i].mask, 0);
+		if ((kind & bits[i].mask) == bits[i].kind)
+			return true;
+	}
+	return false;
+}
+
+static void assert_parsed(const char *name, uint64_t kind, uint64_t mask)
+{
+	struct protocol_bits bits[PROTOCOL_MAX_BITS];
+
+	memset(bits, 0xff, sizeof(bits));
+	assert_int_equal(protocol_parse(name, bits), 1);
+	assert_true(bits[0].kind == kind && bits[0].mask == mask);
+}
+
+static void parsed(void **state)
+{
+	(void)state;
+	assert_parsed("tcp", 6 << 16, 0xff0000);
+	assert_parsed("icmpv6", 58 << 16, 0xff0000);
+	assert_parsed("arp", 0x0806, 0xffff);
+	assert_parsed("stp", (uint64_t)LINK_STP << 24, 0xff000000);
+	assert_parsed("6", 6 << 16, 0xff0000);
+	assert_parsed("017", 17 << 16, 0xff0000);
+	assert_parsed("255", 255 << 16, 0xff0000);
+	assert_parsed("0x88b5", 0x88b5, 0xffff);
+	assert_parsed("0x88B5", 0x88b5, 0xffff);
+	assert_parsed("0x6", 6, 0xffff);
+	assert_parsed("0xffff", 0xffff, 0xffff);
+	/* One that is called like a number. */
+	assert_parsed("1905", 0x893a, 0xffff);
+	assert_parsed("ip_protocol_253", 253 << 16, 0xff0000);
+}
+
+static void parsed_as_several(void **state)
+{
+	(void)state;
+	assert_true(fits("ipv6", KIND(0x86dd, 6, 0)));
+	assert_true(fits("ipv6", KIND(0x0800, 41, 0)));
+	assert_false(fits("ipv6", KIND(0x0800, 6, 0)));
+	assert_true(fits("mpls", KIND(0x8847, 0, 0)));
+	assert_true(fits("mpls", KIND(0x8848, 0, 0)));
+	assert_true(fits("mpls", KIND(0x0800, 137, 0)));
+	assert_false(fits("mpls", KIND(0x8849, 0, 0)));
+	assert_true(fits("qinq", KIND(0x88a8, 0, 0)));
+	assert_true(fits("qinq", KIND(0x9100, 0, 0)));
+	assert_true(fits("llc", KIND(0x0004, 0, LINK_NONE)));
+	assert_true(fits("llc", KIND(0x0004, 0, LINK_LLC)));
+	assert_false(fits("llc", KIND(0x0004, 0, LINK_STP)));
+	assert_true(fits("unknown", KIND(0x86dd, 0, 0)));
+	assert_true(fits("unknown", KIND(0x0800, 0, 0)));
+	assert_false(fits("unknown", KIND(0x0800, 6, 0)));
+	assert_false(fits("unknown", KIND(0x0806, 0, 0)));
+	assert_true(fits("none", 0));
+	assert_false(fits("none", KIND(0x0806, 0, 0)));
+}
+
+/* What a row says of its packets finds them. */
+static void every_name_finds_its_kind(void **state)
+{
+	char name[PROTOCOL_NAME_SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < 0x10000 + 0x100 + LINK_PROTOCOLS; i++) {
+		uint64_t kind = i < 0x10000	      ? KIND(i, 0, 0)
+				: i < 0x10000 + 0x100 ? KIND(0x86dd, i - 0x10000, 0)
+						      : KIND(0x0004, 0, i - 0x10000 - 0x100);
+
+		protocol_name(kind, name);
+		if (!fits(name, kind))
+			fail_msg("%s does not stand for %llx", name, (unsigned long long)kind);
+	}
+}
+
+static void not_parsed(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"TCP",
+		"tcp ",
+		" tcp",
+		"tc",
+		"tcpx",
+		"0",
+		"256",
+		"-1",
+		"+6",
+		"6x",
+		"6.0",
+		"0x",
+		"0x0",
+		"0x10000",
+		"0X88b5",
+		"0x88b5 ",
+		"88b5",
+		"0x-1",
+		"0x+1",
+		"0x 1",
+		"x88b5",
+		"99999999999999999999999",
+		"all",
+		"0x0x1",
+		"ip_protocol_",
+		"ip_protocol_256",
+		"ip_protocol_0",
+		"0x99999999999999999999999",
+		"ip_protocol_0x6",
+		"ip_protocol_tcp",
+	};
+	struct protocol_bits bits[PROTOCOL_MAX_BITS];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+		if (protocol_parse(bad[i], bits) != -EINVAL)
+			fail_msg("\"%s\" is a protocol", bad[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(above_ip),   cmocka_unit_test(unreadable_ip),
-		cmocka_unit_test(ethertypes), cmocka_unit_test(link_layer),
-		cmocka_unit_test(families),   cmocka_unit_test(every_kind_has_a_name),
-		cmocka_unit_test(tcp_states),
+		cmocka_unit_test(above_ip),	     cmocka_unit_test(unreadable_ip),
+		cmocka_unit_test(ethertypes),	     cmocka_unit_test(link_layer),
+		cmocka_unit_test(families),	     cmocka_unit_test(every_kind_has_a_name),
+		cmocka_unit_test(tcp_states),	     cmocka_unit_test(parsed),
+		cmocka_unit_test(parsed_as_several), cmocka_unit_test(every_name_finds_its_kind),
+		cmocka_unit_test(not_parsed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

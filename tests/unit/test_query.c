@@ -13,6 +13,7 @@
 #include "../../bpf/histogram.h"
 #include "model/histogram.h"
 #include "model/query_parameters.h"
+#include "util.h"
 
 enum { REASON, DEVICE, OFFSET, PACKETS, BYTES, OLDEST, SIZE, COLUMNS };
 
@@ -160,7 +161,7 @@ static void empty_table(void **state)
 	query_init(&query, table);
 	assert_int_equal(query_run(&query, table, &result), 0);
 	assert_int_equal(result.columns, 7);
-	assert_int_equal(result.totals[0], 0);
+	assert_int_equal(result.totals.values[0], 0);
 	assert_int_equal(result.other.values[0], 0);
 	assert_int_equal(result.other.n_rows, 0);
 	result_free(&result);
@@ -189,7 +190,7 @@ static void formats(void **state)
 static void unknown_parameters(void **state)
 {
 	static const char rest[] =
-		"no such parameter [by, format, sort, top, reason, device, offset]";
+		"no such parameter [at, by, format, sort, top, window, reason, device, offset]";
 	static const char *const names[] = {
 		"devices", "packets", "", "!", "by!", "device!!", "dev"
 	};
@@ -210,10 +211,12 @@ static void given_twice(void **state)
 	struct table *table = make();
 
 	(void)state;
-	assert_refused(table, "by=device&by=reason", "by: given more than once []");
-	assert_refused(table, "top=1&top=1", "top: given more than once []");
-	assert_refused(table, "sort=bytes&top=1&sort=bytes", "sort: given more than once []");
-	assert_refused(table, "format=text&format=json", "format: given more than once []");
+	assert_refused(table, "by=device&by=reason", "by: given more than once [one value]");
+	assert_refused(table, "top=1&top=1", "top: given more than once [one value]");
+	assert_refused(table, "sort=bytes&top=1&sort=bytes",
+		       "sort: given more than once [one value]");
+	assert_refused(table, "format=text&format=json",
+		       "format: given more than once [one value]");
 	table_free(table);
 }
 
@@ -353,14 +356,54 @@ static void sorting(void **state)
 	assert_answer(table, "sort=offset", "10 0 30 50 20 5");
 	assert_refused(table, "sort=speed",
 		       "sort: no such column: \"speed\" (a leading - turns the order round) "
-		       "[reason, device, offset, packets, bytes, oldest, size]");
+		       "[rate, reason, device, offset, packets, bytes, oldest, size]");
 	assert_refused(table, "sort=--bytes",
 		       "sort: no such column: \"-bytes\" (a leading - turns the order round) "
-		       "[reason, device, offset, packets, bytes, oldest, size]");
+		       "[rate, reason, device, offset, packets, bytes, oldest, size]");
 	table_free(table);
 }
 
 /* The same rows give the same answer in whatever order the table holds them. */
+/* A label with an order of its own comes first, then the rate, then the count. */
+static void orders_and_rates(void **state)
+{
+	static const char *const weights[] = { "high", "middle", "low", NULL };
+	static const struct column ordered[] = {
+		{ .name = "reason" },
+		{ .name = "class", .borrowed = true, .order = weights },
+		{ .name = "packets", .kind = COLUMN_COUNTER },
+	};
+	static const struct {
+		const char *reason, *class;
+		unsigned packets, rate;
+	} rows[] = {
+		{ "a", "low", 60, 60 }, { "b", "strange", 50, 50 }, { "c", "high", 20, 0 },
+		{ "d", "high", 30, 0 }, { "e", "high", 10, 5 },	    { "f", "middle", 40, 40 },
+	};
+	struct table *table;
+
+	(void)state;
+	assert_int_equal(table_new("drops", ordered, ARRAY_SIZE(ordered), 100, &table), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		const char *labels[] = { rows[i].reason, rows[i].class };
+		struct row *row;
+
+		assert_int_equal(table_add(table, labels, 1000, &row), 0);
+		row->values[0] = rows[i].packets;
+		row->before[0] = rows[i].packets - rows[i].rate;
+	}
+	table->collected = 1;
+	assert_answer(table, "", "10 30 20 40 60 50");
+	assert_answer(table, "sort=class", "20 30 10 40 60 50");
+	assert_answer(table, "sort=-class", "50 60 40 20 30 10");
+	assert_answer(table, "sort=rate", "60 50 40 10 30 20");
+	assert_answer(table, "sort=-rate", "20 30 10 40 50 60");
+	assert_answer(table, "sort=packets", "60 50 40 30 20 10");
+	assert_answer(table, "by=reason", "60 50 40 10 30 20");
+	assert_answer(table, "by=class", "60 40 60 50");
+	table_free(table);
+}
+
 static void ties_are_broken_by_labels(void **state)
 {
 	static const char *const devices[] = { "d", "a", "c", "b" };
@@ -443,13 +486,13 @@ static void sort_must_be_in_the_group(void **state)
 	(void)state;
 	assert_refused(table, "by=reason,offset&sort=device",
 		       "sort: \"device\" is not one of the labels in by "
-		       "[reason, offset, packets, bytes, oldest, size]");
+		       "[rate, reason, offset, packets, bytes, oldest, size]");
 	assert_refused(table, "sort=-device&by=reason",
 		       "sort: \"device\" is not one of the labels in by "
-		       "[reason, packets, bytes, oldest, size]");
+		       "[rate, reason, packets, bytes, oldest, size]");
 	assert_refused(table, "by=reason&sort=speed",
 		       "sort: no such column: \"speed\" (a leading - turns the order round) "
-		       "[reason, packets, bytes, oldest, size]");
+		       "[rate, reason, packets, bytes, oldest, size]");
 	table_free(table);
 }
 
@@ -494,8 +537,8 @@ static void sums(void **state)
 	assert_int_equal(result.rows[0].values[size + 1], 3000 - 60);
 	assert_int_equal(result.rows[0].values[size + HISTOGRAM_BYTES_BUCKETS], 7);
 	assert_int_equal(result.rows[1].n_rows, 1);
-	assert_int_equal(result.totals[oldest], 30);
-	assert_int_equal(result.totals[table->value_of[PACKETS]], 61);
+	assert_int_equal(result.totals.values[oldest], 30);
+	assert_int_equal(result.totals.values[table->value_of[PACKETS]], 61);
 	assert_false(result.filtered);
 	result_free(&result);
 
@@ -509,7 +552,7 @@ static void sums(void **state)
 	assert_int_equal(result.other.last_seen, 70);
 	assert_int_equal(result.other.values[oldest], 20);
 	assert_int_equal(result.other.values[size + 1], 2000 - 30);
-	assert_int_equal(result.totals[table->value_of[PACKETS]], 60);
+	assert_int_equal(result.totals.values[table->value_of[PACKETS]], 60);
 	result_free(&result);
 	table_free(table);
 }
@@ -561,9 +604,9 @@ static void accounting_is_closed(void **state)
 			rows += result.rows[i].values[0];
 			n_rows += result.rows[i].n_rows;
 		}
-		assert_int_equal(rows + result.other.values[0], result.totals[0]);
+		assert_int_equal(rows + result.other.values[0], result.totals.values[0]);
 		if (!result.filtered) {
-			assert_int_equal(result.totals[0], 500 * 499 / 2);
+			assert_int_equal(result.totals.values[0], 500 * 499 / 2);
 			assert_int_equal(n_rows + result.other.n_rows, 500);
 		}
 		result_free(&result);
@@ -602,7 +645,7 @@ static void sixteen_labels(void **state)
 	assert_int_equal(query_run(&query, table, &result), 0);
 	assert_int_equal(result.n_rows, 1);
 	assert_int_equal(result.columns, 1 << 15);
-	assert_int_equal(result.totals[0], 1);
+	assert_int_equal(result.totals.values[0], 1);
 	result_free(&result);
 
 	query_init(&query, table);
@@ -610,6 +653,121 @@ static void sixteen_labels(void **state)
 	assert_int_equal(result.columns, 0xffff);
 	assert_int_equal(result.n_rows, 2);
 	result_free(&result);
+	table_free(table);
+}
+
+/* A window, and text, unless something else is said. */
+static void stacks(void **state)
+{
+	struct table *table = make_six();
+	struct query_error error;
+	struct query query;
+	uint64_t from, to;
+
+	(void)state;
+	query_init_stacks(&query, table);
+	query.now = 1000000000000;
+	assert_int_equal(query.format, FORMAT_TEXT);
+	assert_int_equal(query.n_filters, 0);
+	assert_true(query_window(&query, &from, &to));
+	assert_int_equal(from, 940000000000);
+	assert_int_equal(to, 1000000000000);
+	assert_int_equal(query_parameter(&query, table, "window", "5m", &error), 0);
+	assert_int_equal(query_parameter(&query, table, "format", "json", &error), 0);
+	assert_int_equal(query_parameter(&query, table, "reason", "CSUM", &error), 0);
+	assert_int_equal(query.format, FORMAT_JSON);
+	assert_int_equal(query.n_filters, 1);
+	assert_true(query_window(&query, &from, &to));
+	assert_int_equal(from, 700000000000);
+	assert_int_equal(query_parameter(&query, table, "window", "5m", &error), -EINVAL);
+	assert_string_equal(error.message, "given more than once");
+	table_free(table);
+}
+
+/* What a table's answer takes beyond that, this one does not. */
+static void stacks_take_no_more(void **state)
+{
+	static const char *const names[] = {
+		"by", "sort", "top", "step", "column", "table", "sorts"
+	};
+	static const char *const allowed[] = { "at",	 "format", "window",
+					       "reason", "device", "offset" };
+	struct table *table = make_six();
+	struct query_error error;
+	struct query query;
+
+	(void)state;
+	query_init_stacks(&query, table);
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_int_equal(query_parameter(&query, table, names[i], "reason", &error),
+				 -EINVAL);
+		assert_string_equal(error.message, "no such parameter");
+		assert_string_equal(error.parameter, names[i]);
+		assert_int_equal(error.n_allowed, ARRAY_SIZE(allowed));
+		for (unsigned j = 0; j < ARRAY_SIZE(allowed); j++)
+			assert_string_equal(error.allowed[j], allowed[j]);
+	}
+	assert_int_equal(query.by, 0);
+	table_free(table);
+}
+
+/* A filter alone: whoever has other parameters says what else there is. */
+static void filter_alone(void **state)
+{
+	struct table *table = make_six();
+	struct query_error error;
+	struct query query;
+
+	(void)state;
+	query_init(&query, table);
+	assert_int_equal(query_filter(&query, table, "device!", "eth*", &error), 0);
+	assert_int_equal(query.filters[0].column, DEVICE);
+	assert_true(query.filters[0].negated);
+	assert_int_equal(query_filter(&query, table, "top", "1", &error), -ENOENT);
+	assert_string_equal(error.message, "no such parameter");
+	assert_string_equal(error.parameter, "top");
+	assert_int_equal(error.n_allowed, 0);
+	query_allow_labels(&error, table);
+	assert_int_equal(error.n_allowed, 3);
+	assert_string_equal(error.allowed[0], "reason");
+	assert_string_equal(error.allowed[2], "offset");
+	assert_int_equal(query.n_filters, 1);
+	for (unsigned i = 1; i < QUERY_MAX_FILTERS; i++)
+		assert_int_equal(query_filter(&query, table, "device", "x", &error), 0);
+	assert_int_equal(query_filter(&query, table, "device", "x", &error), -EINVAL);
+	assert_int_equal(query.n_filters, QUERY_MAX_FILTERS);
+	table_free(table);
+}
+
+/* "101101": of each row, whether it matches. */
+static void assert_matches(const struct table *table, const char *text, const char *expected)
+{
+	char *copy = strdup(text), found[8] = "";
+	struct query_error error;
+	struct query query;
+
+	query_init(&query, table);
+	if (*text)
+		assert_int_equal(ask(&query, table, copy, &error), 0);
+	for (unsigned i = 0; i < table->n_rows; i++)
+		found[i] = query_matches(&query, table->rows[i]) ? '1' : '0';
+	assert_string_equal(found, expected);
+	free(copy);
+}
+
+static void single_rows(void **state)
+{
+	struct table *table = make_six();
+
+	(void)state;
+	assert_matches(table, "", "111111");
+	assert_matches(table, "reason=CSUM", "001101");
+	assert_matches(table, "reason!=CSUM", "110010");
+	assert_matches(table, "reason=CSUM&device=veth?", "000101");
+	assert_matches(table, "reason=CSUM&reason=NET*&device!=eth0", "000111");
+	assert_matches(table, "offset=", "001000");
+	/* They only choose what is shown. */
+	assert_matches(table, "top=1&by=reason&device=eth0", "101000");
 	table_free(table);
 }
 
@@ -627,6 +785,7 @@ int main(void)
 		cmocka_unit_test(filter_limits),
 		cmocka_unit_test(long_texts_are_cut),
 		cmocka_unit_test(sorting),
+		cmocka_unit_test(orders_and_rates),
 		cmocka_unit_test(ties_are_broken_by_labels),
 		cmocka_unit_test(numbers_sort_as_numbers),
 		cmocka_unit_test(grouping),
@@ -635,6 +794,10 @@ int main(void)
 		cmocka_unit_test(rows_are_borrowed),
 		cmocka_unit_test(accounting_is_closed),
 		cmocka_unit_test(sixteen_labels),
+		cmocka_unit_test(stacks),
+		cmocka_unit_test(stacks_take_no_more),
+		cmocka_unit_test(filter_alone),
+		cmocka_unit_test(single_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,17 @@ struct fixture {
 	struct table *table;
 	struct slots *slots;
 	unsigned described;
+	bool unsaved; /* nothing can be saved now */
+	unsigned checkpoints;
 };
+
+static bool on_checkpoint(void *userdata)
+{
+	struct fixture *fixture = userdata;
+
+	fixture->checkpoints++;
+	return !fixture->unsaved;
+}
 
 static void describe(void *userdata, const void *data, uint64_t now, struct description *d)
 {
@@ -60,6 +70,7 @@ static int open_writers(void **state, unsigned n_writers)
 		.n_values = FAKE_VALUES,
 		.first_seen = offsetof(struct fake_slot, first_seen),
 		.describe = describe,
+		.checkpoint = on_checkpoint,
 		.userdata = fixture,
 	};
 
@@ -279,6 +290,35 @@ static void writers_are_summed(void **state)
 	assert_row(fixture, 8, 1, 4000);
 	assert_int_equal(fixture->described, 2);
 	assert_int_equal(slots_in_use(fixture), 4);
+}
+
+/* What cannot be saved as ended is not free: a crash would forget it. */
+static void retiring_unsaved(void **state)
+{
+	struct fixture *fixture = *state;
+
+	count(fixture, 0, 7, 20);
+	collect(fixture, 0);
+	fixture->unsaved = true;
+	assert_int_equal(slots_retire(fixture->slots, START + IDLE, IDLE), 1);
+	assert_int_equal(fixture->table->retired[0], 1);
+	assert_int_equal(slots_in_use(fixture), 1);
+	assert_int_equal(slots_retire(fixture->slots, START + IDLE + SEC, IDLE), 0);
+	assert_int_equal(slots_in_use(fixture), 1);
+	/* Its key begins anew meanwhile, elsewhere. */
+	count(fixture, 0, 7, 300);
+	collect(fixture, IDLE);
+	assert_row(fixture, 7, 1, 300);
+	assert_int_equal(slots_in_use(fixture), 2);
+	fixture->unsaved = false;
+	fixture->checkpoints = 0;
+	assert_int_equal(slots_retire(fixture->slots, START + IDLE + SEC, IDLE), 0);
+	assert_int_equal(fixture->checkpoints, 2);
+	assert_int_equal(slots_in_use(fixture), 1);
+	assert_int_equal(fixture->table->retired[0], 1);
+	assert_row(fixture, 7, 1, 300);
+	assert_int_equal(slots_retire(fixture->slots, START + IDLE + SEC, IDLE), 0);
+	assert_int_equal(fixture->checkpoints, 2);
 }
 
 static void retiring(void **state)
@@ -585,6 +625,75 @@ static void churn_of_keys(void **state)
 
 enum { CONCURRENT_EVENTS = 200000 };
 
+/* By the key as the kernel has it, while it has a row. */
+static void rows_by_key(void **state)
+{
+	struct fixture *fixture = *state;
+	struct slot_key one = fake_key(1, 1), two = fake_key(2, 1), other = fake_key(1, 2);
+
+	assert_null(slots_find(fixture->slots, &one));
+	count(fixture, 0, 1, 100);
+	assert_null(slots_find(fixture->slots, &one)); /* not looked at yet */
+	collect(fixture, 0);
+	assert_non_null(slots_find(fixture->slots, &one));
+	assert_ptr_equal(slots_find(fixture->slots, &one), find(fixture, 1));
+	assert_null(slots_find(fixture->slots, &two));
+	assert_null(slots_find(fixture->slots, &other));
+	count(fixture, 1, 2, 100);
+	collect(fixture, SEC);
+	assert_ptr_equal(slots_find(fixture->slots, &two), find(fixture, 2));
+	count(fixture, 1, 2, 100);
+	collect(fixture, IDLE);
+	assert_int_equal(slots_retire(fixture->slots, START + IDLE, IDLE), 1);
+	assert_null(slots_find(fixture->slots, &one));
+	assert_ptr_equal(slots_find(fixture->slots, &two), find(fixture, 2));
+}
+
+struct seen {
+	struct fixture *fixture;
+	unsigned slots[10]; /* of each key */
+};
+
+static void on_slot(void *userdata, void *data, const struct row *row)
+{
+	struct fake_slot *slot = data;
+	struct seen *seen = userdata;
+	uint64_t number = slot->key.word[0] & ~SLOT_LIVE;
+
+	assert_in_range(number, 1, 9);
+	assert_ptr_equal(row, find(seen->fixture, number));
+	seen->slots[number]++;
+	slot->pad = number; /* it is the probe's own */
+}
+
+/* A key has one for each writer that has met it. */
+static void every_slot(void **state)
+{
+	struct fixture *fixture = *state;
+	struct seen seen = { .fixture = fixture };
+	unsigned marked = 0;
+
+	slots_each_slot(fixture->slots, on_slot, &seen);
+	count(fixture, 0, 1, 1);
+	for (unsigned i = 0; i < N_WRITERS; i++)
+		count(fixture, i, 2, 1);
+	count(fixture, 2, 3, 1);
+	slots_each_slot(fixture->slots, on_slot, &seen);
+	assert_int_equal(seen.slots[1] + seen.slots[2] + seen.slots[3], 0);
+	collect(fixture, 0);
+	slots_each_slot(fixture->slots, on_slot, &seen);
+	assert_int_equal(seen.slots[1], 1);
+	assert_int_equal(seen.slots[2], N_WRITERS);
+	assert_int_equal(seen.slots[3], 1);
+	for (unsigned i = 0; i < N_WRITERS * FAKE_SLOTS; i++) {
+		const struct fake_slot *slot = fake_lookup(&fixture->probe.slots, &i);
+
+		assert_int_equal(slot->pad, slot->key.word[0] & ~SLOT_LIVE);
+		marked += slot->pad != 0;
+	}
+	assert_int_equal(marked, 2 + N_WRITERS);
+}
+
 static void *count_concurrently(void *userdata)
 {
 	struct fixture *fixture = userdata;
@@ -691,6 +800,7 @@ int main(void)
 		test(keys_differ_in_every_word),
 		test(writers_are_summed),
 		test(retiring),
+		test(retiring_unsaved),
 		test(retiring_reads_a_last_time),
 		test(freed_slots_are_used_again),
 		test(a_key_comes_back),
@@ -698,6 +808,8 @@ int main(void)
 		test(no_room),
 		test(losses_are_summed),
 		test(every_living_key),
+		test(rows_by_key),
+		test(every_slot),
 		test(without_membarrier),
 		cmocka_unit_test_setup_teardown(churn_of_keys, set_up_churn, tear_down),
 		test(read_while_counting),

@@ -144,7 +144,7 @@ static void strip(void **state)
 }
 
 /* Searches a file with this text. */
-static int search(const char *text, uint64_t address, struct symbol *ret_symbol)
+static int search_all(const char *text, struct symbol_wanted *wanted, size_t n)
 {
 	char path[] = "/tmp/test_symbols.XXXXXX";
 	int fd = mkstemp(path), error;
@@ -152,9 +152,18 @@ static int search(const char *text, uint64_t address, struct symbol *ret_symbol)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	close(fd);
-	error = symbols_search(path, address, ret_symbol);
+	error = symbols_search(path, wanted, n);
 	unlink(path);
 	return error;
+}
+
+static int search(const char *text, uint64_t address, struct symbol *ret_symbol)
+{
+	struct symbol_wanted wanted = { .address = address };
+	int error = search_all(text, &wanted, 1);
+
+	*ret_symbol = wanted.symbol;
+	return error ? error : wanted.symbol.known ? 0 : -ENOENT;
 }
 
 static const char kallsyms[] = "ffffffff81003000 T third\n"
@@ -223,18 +232,55 @@ static void search_past_data(void **state)
 
 static void search_outside(void **state)
 {
-	struct symbol symbol, untouched;
+	struct symbol symbol;
 
 	(void)state;
-	memset(&untouched, 'x', sizeof(untouched));
-	symbol = untouched;
 	/* Below the first, behind the last, and nothing at all. */
 	assert_int_equal(search(kallsyms, 0xffffffff81000000, &symbol), -ENOENT);
 	assert_int_equal(search(kallsyms, 0xffffffff81001000, &symbol), -ENOENT);
 	assert_int_equal(search(kallsyms, 0xffffffffc0004001, &symbol), -ENOENT);
+	assert_string_equal(symbol.raw, "0xffffffffc0004001");
+	assert_string_equal(symbol.module, "");
 	assert_int_equal(search(kallsyms, UINT64_MAX, &symbol), -ENOENT);
 	assert_int_equal(search(kallsyms, 0, &symbol), -ENOENT);
-	assert_memory_equal(&symbol, &untouched, sizeof(symbol));
+	assert_string_equal(symbol.name, "0x0");
+}
+
+/* Many at once are what each of them is alone. */
+static void search_many(void **state)
+{
+	static const uint64_t parts[] = { 0xffffffff80fffff0, 0xffffffffc0000ff0 };
+	enum { EACH = 0x340 };
+	static struct symbol_wanted wanted[ARRAY_SIZE(parts) * EACH];
+	struct symbol alone;
+	unsigned known = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++)
+		wanted[i].address = parts[i / EACH] + i % EACH * 0x10;
+	assert_int_equal(search_all(kallsyms, wanted, ARRAY_SIZE(wanted)), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(wanted); i += 13) {
+		search(kallsyms, wanted[i].address, &alone);
+		assert_string_equal(wanted[i].symbol.raw, alone.raw);
+		assert_string_equal(wanted[i].symbol.name, alone.name);
+		assert_string_equal(wanted[i].symbol.module, alone.module);
+		assert_int_equal(wanted[i].symbol.offset, alone.offset);
+		assert_int_equal(wanted[i].symbol.size, alone.size);
+		assert_int_equal(wanted[i].symbol.known, alone.known);
+		known += alone.known;
+	}
+	assert_in_range(known, 100, ARRAY_SIZE(wanted) / 13);
+	/* Far apart, with whole symbols between them. */
+	wanted[0].address = 0xffffffff81001001;
+	wanted[1].address = 0xffffffff81003801;
+	wanted[2].address = 0xffffffffc0003010;
+	assert_int_equal(search_all(kallsyms, wanted, 3), 0);
+	assert_string_equal(wanted[0].symbol.name, "first");
+	assert_int_equal(wanted[0].symbol.size, 0x1000);
+	assert_string_equal(wanted[1].symbol.name, "weak");
+	assert_int_equal(wanted[1].symbol.offset, 1);
+	assert_string_equal(wanted[2].symbol.module, "bpf");
+	assert_int_equal(search_all(kallsyms, NULL, 0), 0);
 }
 
 /* What the kernel shows to those without CAP_SYSLOG. */
@@ -271,10 +317,10 @@ static void search_odd_lines(void **state)
 
 static void search_no_file(void **state)
 {
-	struct symbol symbol;
+	struct symbol_wanted wanted = { .address = 1 };
 
 	(void)state;
-	assert_int_equal(symbols_search("/nonexistent/kallsyms", 1, &symbol), -ENOENT);
+	assert_int_equal(symbols_search("/nonexistent/kallsyms", &wanted, 1), -ENOENT);
 }
 
 /* The start of a function of the running kernel. */
@@ -297,13 +343,15 @@ static uint64_t running_function(const char *name)
 static void running_kernel(void **state)
 {
 	uint64_t start = running_function("tcp_v4_rcv");
+	struct symbol_wanted wanted = { .address = start + 0x10 };
 	struct symbol resolved, searched;
 	struct symbols *symbols;
 
 	(void)state;
 	assert_int_equal(symbols_new(&symbols), 0);
 	assert_true(symbols_available(symbols));
-	assert_int_equal(symbols_search("/proc/kallsyms", start + 0x10, &searched), 0);
+	assert_int_equal(symbols_search("/proc/kallsyms", &wanted, 1), 0);
+	searched = wanted.symbol;
 	symbols_resolve(symbols, start + 0x10, &resolved);
 	assert_true(resolved.known && searched.known);
 	assert_string_equal(searched.name, "tcp_v4_rcv");
@@ -434,6 +482,7 @@ int main(void)
 		cmocka_unit_test(search_on_a_start),
 		cmocka_unit_test(search_past_data),
 		cmocka_unit_test(search_outside),
+		cmocka_unit_test(search_many),
 		cmocka_unit_test(search_without_rights),
 		cmocka_unit_test(search_odd_lines),
 		cmocka_unit_test(search_no_file),

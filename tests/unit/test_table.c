@@ -19,7 +19,7 @@ enum { SYMBOL, REASON, DEVICE, NETNS, PACKETS, BYTES, OLDEST, SIZE };
 /* Two sets of labels: {symbol, reason} for three metrics, {reason, device} for one. */
 static const struct column columns[] = {
 	[SYMBOL] = { .name = "symbol" },
-	[REASON] = { .name = "reason" },
+	[REASON] = { .name = "reason", .borrowed = true },
 	[DEVICE] = { .name = "device", .detail = true },
 	[NETNS] = { .name = "netns", .detail = true, .number = true },
 	[PACKETS] = { .name = "packets", .kind = COLUMN_COUNTER, .metric = "packets" },
@@ -718,10 +718,11 @@ static void count_some(struct reference *r)
 	}
 }
 
+static const char *const reasons[] = { "R", "S", "T", "other" };
+
 static void add_some(struct reference *r)
 {
 	static const char *const symbols[] = { "f", "g", "h", "i", "j", "other" };
-	static const char *const reasons[] = { "R", "S", "T", "other" };
 	static const char *const devices[] = { "a", "b", "c", "other" };
 
 	add(r->table, symbols[(unsigned)random() % ARRAY_SIZE(symbols)],
@@ -729,11 +730,20 @@ static void add_some(struct reference *r)
 	    devices[(unsigned)random() % ARRAY_SIZE(devices)], 0);
 }
 
+/* Its reason is another one from now on, or the same. */
+static void relabel_some(struct reference *r)
+{
+	struct row *row = r->table->rows[(uint32_t)random() % r->table->n_rows];
+	const char *labels[N_LABELS] = { "", reasons[(unsigned)random() % ARRAY_SIZE(reasons)] };
+
+	assert_int_equal(table_relabel(r->table, row, labels), 0);
+}
+
 static void do_something(struct reference *r)
 {
 	struct table *table = r->table;
 
-	switch (random() % 16) {
+	switch (random() % 18) {
 	case 0 ... 2:
 		if (table->n_rows < 60)
 			add_some(r);
@@ -744,6 +754,10 @@ static void do_something(struct reference *r)
 		break;
 	case 6:
 		table_admit(table);
+		break;
+	case 16 ... 17:
+		if (table->n_rows)
+			relabel_some(r);
 		break;
 	case 7:
 		if (random() % 8)
@@ -777,6 +791,95 @@ static void random_operations(void **state)
 			assert_int_equal(reference.table->projections[i].n_series, 0);
 		reference_close(&reference);
 	}
+}
+
+/* A row that is called otherwise leaves its series, which ends with what it had, and counts in another
+ * from zero. Its own count goes on. */
+static void relabelling(void **state)
+{
+	static const char borrowed[] = "S";
+	const char *labels[N_LABELS] = { "ignored", borrowed, "ignored", "ignored" };
+	struct table *table = make(10);
+	struct row *row = add(table, "f", "R", "a", 30);
+	const struct series *series;
+
+	(void)state;
+	assert_int_equal(table_relabel(table, row, labels), 0);
+	assert_ptr_equal(row->labels[REASON].text, borrowed);
+	assert_string_equal(row->labels[SYMBOL].text, "f");
+	row->values[0] += 12;
+	table_sum(table);
+	assert_int_equal(row->values[0], 42);
+	assert_null(find(table, FIRST, "f", "R"));
+	assert_null(find(table, SECOND, "R", "a"));
+	series = find(table, FIRST, "f", "S");
+	assert_non_null(series);
+	assert_int_equal(series->values[0], 12);
+	assert_non_null(find(table, SECOND, "S", "a"));
+	assert_int_equal(table->projections[FIRST].retired[0], 30);
+	assert_int_equal(table->retired[0], 0);
+
+	/* To the same again: nothing moves. */
+	assert_int_equal(table_relabel(table, row, labels), 0);
+	assert_ptr_equal(row->series[FIRST], series);
+
+	table_retire(table, row);
+	assert_int_equal(table->retired[0], 42);
+	assert_int_equal(table->projections[FIRST].retired[0], 42);
+	table_free(table);
+}
+
+/* Of two rows of a series one is called otherwise: what it had counted stays. */
+static void relabelling_one_of_two(void **state)
+{
+	const char *labels[N_LABELS] = { "", "S", "", "" };
+	struct table *table = make(1);
+	struct row *row = add(table, "f", "R", "a", 30);
+
+	(void)state;
+	add(table, "f", "R", "a", 5);
+	assert_int_equal(table_relabel(table, row, labels), 0);
+	row->values[0] += 12;
+	table_sum(table);
+	assert_int_equal(find(table, FIRST, "f", "R")->values[0], 35);
+	/* There is no room for a second series. */
+	assert_null(find(table, FIRST, "f", "S"));
+	assert_int_equal(table->projections[FIRST].other.values[0], 12);
+	table_free(table);
+}
+
+static void rates(void **state)
+{
+	const uint64_t s = 1000000000;
+	struct table *table = make(10);
+	struct row *old = add(table, "f", "R", "a", 1000), *new;
+
+	(void)state;
+	assert_true(table_has_rate(table));
+	assert_int_equal(row_rate(table, old), 0); /* no time has passed yet */
+	table_rate(table, 100 * s);
+	assert_int_equal(row_rate(table, old), 0); /* of old */
+	old->values[0] += 7;
+	table_rate(table, 100 * s + 1000);
+	assert_int_equal(row_rate(table, old), 7000); /* in at least a second */
+	table_rate(table, 104 * s);
+	assert_int_equal(row_rate(table, old), 7000 / 4);
+	new = add(table, "g", "R", "a", 50);
+	table_rate(table, 105 * s);
+	assert_int_equal(row_rate(table, old), 7000 / 5);
+	assert_int_equal(row_rate(table, new), 10000);
+	new->values[0] += 50;
+	table_rate(table, 109 * s);
+	assert_int_equal(row_rate(table, new), 100000 / 9);
+	/* From the second snapshot on. */
+	table_rate(table, 110 * s);
+	assert_int_equal(row_rate(table, old), 0);
+	assert_int_equal(row_rate(table, new), 50000 / 5);
+	table_rate(table, 115 * s);
+	assert_int_equal(row_rate(table, new), 0);
+	new->values[0] = UINT64_MAX;
+	assert_int_equal(row_rate(table, new), TABLE_MAX_RATE);
+	table_free(table);
 }
 
 static void nothing_to_free(void **state)
@@ -813,6 +916,9 @@ int main(void)
 		cmocka_unit_test(histograms),
 		cmocka_unit_test(many_series),
 		cmocka_unit_test(random_operations),
+		cmocka_unit_test(relabelling),
+		cmocka_unit_test(relabelling_one_of_two),
+		cmocka_unit_test(rates),
 		cmocka_unit_test(nothing_to_free),
 	};
 

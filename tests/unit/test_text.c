@@ -120,6 +120,79 @@ static void block_idle(void **state)
 	table_free(table);
 }
 
+static const char *const classes[] = { "resource", "policy", "benign", NULL };
+
+/* As the table of drops: brief columns, a label with an order, prose. */
+static const struct column explained_columns[] = {
+	{ .name = "symbol" },
+	{ .name = "reason", .brief = true },
+	{ .name = "class", .brief = true, .borrowed = true, .order = classes },
+	{ .name = "location", .brief = true, .detail = true },
+	{ .name = "device", .brief = true },
+	{ .name = "netns", .detail = true, .number = true },
+	{ .name = "meaning", .detail = true, .borrowed = true, .prose = true },
+	{ .name = "check", .detail = true, .borrowed = true, .prose = true },
+	{ .name = "packets", .kind = COLUMN_COUNTER, .brief = true },
+	{ .name = "bytes", .kind = COLUMN_COUNTER, .unit = UNIT_BYTES },
+};
+
+static struct table *make_explained(void)
+{
+	static const char *const labels[][8] = {
+		{ "__netif_receive_skb_core", "UNHANDLED_PROTO", "benign",
+		  "__netif_receive_skb_core.constprop.0+0x8a1/0x1230 [kernel]", "enp129s0f0np0",
+		  "1", "A switch announces itself.", "Ignore it." },
+		{ "udp_queue_rcv_one_skb", "SOCKET_RCVBUFF", "resource",
+		  "udp_queue_rcv_one_skb+0x2b1/0x550 [kernel]", "eth0", "1",
+		  "A socket's receive buffer was full: its application reads more slowly than packets "
+		  "arrive, or \xc3\xa9\xc3\xa9\xc3\xa9 a \"quoted\" word.",
+		  "ss -uampi: d in skmem is that socket's drops; nstat -az UdpRcvbufErrors; "
+		  "net.core.rmem_max" },
+		{ "f", "TC_EGRESS", "policy", "f+0x1/0x2 [cls_very_long_module_name]", "veth*", "1",
+		  "", "tc filter show" },
+	};
+	struct table *table;
+
+	assert_int_equal(table_new("drops", explained_columns, ARRAY_SIZE(explained_columns), 1000,
+				   &table),
+			 0);
+	table->counting_since = NOW - DAY;
+	for (unsigned i = 0; i < ARRAY_SIZE(labels); i++) {
+		struct row *row;
+
+		assert_int_equal(table_add(table, labels[i], NOW - DAY, &row), 0);
+		row->values[0] = 1000000 >> 8 * i;
+		row->values[1] = 64 * row->values[0];
+		row->before[0] = row->values[0] - 37 * i;
+	}
+	table->rated[0] = NOW - 10 * SECOND;
+	table->collected = NOW;
+	return table;
+}
+
+/* What matters first, in 100 columns, in words; nothing below what matters least. */
+static void explained(void **state)
+{
+	struct table *table = make_explained();
+
+	(void)state;
+	assert_rendered(table, NULL, NULL, 102, "tests/unit/golden/explained.txt");
+	table_free(table);
+}
+
+/* Asked for by name, the columns that are not brief are there; prose is, where it is asked for. */
+static void explained_groups(void **state)
+{
+	struct table *table = make_explained();
+
+	(void)state;
+	assert_rendered(table, "by", "symbol,class", 100,
+			"tests/unit/golden/explained_by_symbol.txt");
+	assert_rendered(table, "by", "class,check", 100,
+			"tests/unit/golden/explained_by_check.txt");
+	table_free(table);
+}
+
 static void one_other_row(void **state)
 {
 	struct table *table = make_block();
@@ -170,7 +243,7 @@ static void only_retired(void **state)
 	table_retire(table, add_drops(table, labels, 5, 300, NOW, NOW));
 	render(&buffer, table, NULL, NULL);
 	assert_contains(&buffer, "\nnothing counted now\n", true);
-	assert_contains(&buffer, "\n      5    300             retired, not in the total\n", true);
+	assert_contains(&buffer, "\n      5       -    300             + retired\n", true);
 	assert_contains(&buffer, "  total\n", false);
 	buffer_free(&buffer);
 	table_free(table);
@@ -243,7 +316,7 @@ static void odd_times(void **state)
 	(void)state;
 	table->rows[3]->last_seen = NOW + SECOND;
 	render(&buffer, table, "device", "none");
-	assert_contains(&buffer, "\n      1      0    -  0 ns  unix_stream_connect", true);
+	assert_contains(&buffer, "\n      1       0      0    -  0 ns  unix_stream_connect", true);
 	buffer_free(&buffer);
 	table_free(table);
 }
@@ -256,8 +329,10 @@ static void numbers_are_whole(void **state)
 	(void)state;
 	table->rows[3]->values[0] = UINT64_MAX;
 	table->rows[3]->values[1] = 9007199254740993;
+	table->rows[3]->before[0] = UINT64_MAX;
 	render(&buffer, table, "device", "none");
-	assert_contains(&buffer, "\n18446744073709551615  9007199254740993    -     -  ", true);
+	assert_contains(&buffer, "\n18446744073709551615       0  9007199254740993    -     -  ",
+			true);
 	buffer_free(&buffer);
 	table_free(table);
 }
@@ -283,7 +358,7 @@ static void unusual_labels(void **state)
 	assert_contains(
 		&buffer,
 		"symbol  module  reason  device\n"
-		"      1      2  0 ns  0 ns  \xc3\xa9\xf0\x9f\x90\xa7\xe2\x82\xac     m       "
+		"      1       0      2  0 ns  0 ns  \xc3\xa9\xf0\x9f\x90\xa7\xe2\x82\xac     m       "
 		"a?[2Jb  ?c\n",
 		true);
 	buffer_free(&buffer);
@@ -299,6 +374,8 @@ int main(void)
 		cmocka_unit_test(drops_other_and_retired),
 		cmocka_unit_test(block),
 		cmocka_unit_test(block_idle),
+		cmocka_unit_test(explained),
+		cmocka_unit_test(explained_groups),
 		cmocka_unit_test(one_other_row),
 		cmocka_unit_test(nothing_to_show),
 		cmocka_unit_test(only_retired),

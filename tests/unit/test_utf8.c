@@ -94,8 +94,8 @@ static void assert_label(const char *string, const char *expected)
 	char text[TABLE_MAX_LABEL_BYTES + 1];
 	struct label label;
 
-	assert_true(labels_size(&string, 1) <= sizeof(text));
-	labels_fill(&label, &string, 1, text);
+	assert_true(labels_size(&string, NULL, 1) <= sizeof(text));
+	labels_fill(&label, &string, NULL, 1, text);
 	assert_string_equal(text, expected);
 	assert_int_equal(label.size, strlen(expected));
 }

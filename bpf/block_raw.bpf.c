@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* The same as raw tracepoints, for kernels without BTF of their own. */
+#define RAW_TRACEPOINT
+#include "block.bpf.c"
