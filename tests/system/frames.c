@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * frames DEVICE COUNT KIND [TYPES [THREADS]]: Ethernet frames through a packet socket, from pinned
- * threads. KIND is stp, pvst, cdp, lldp, lacp, eapol, ptp, or an ethertype such as 0x88b5; with
+ * threads. KIND is stp, pvst, cdp, lldp, lacp, eapol, ptp, qinq-udp (192.0.2.1 to port 9 of 192.0.2.2
+ * behind two VLAN tags), hopopts-udp (2001:db8::1 to port 9 behind an extension header), or an
+ * ethertype such as 0x88b5; with
  * TYPES, COUNT frames of each of TYPES ethertypes from KIND on, in turn. THREADS share the COUNT.
- * Every frame has 60 bytes, the least that Ethernet carries: the receiving end drops 46 of them,
+ * Every frame has 60 bytes (hopopts-udp 84), the least that Ethernet carries: the receiving end drops 46 of them,
  * the header being pulled. Prints "sent N".
  */
 #include <arpa/inet.h>
@@ -16,13 +18,13 @@
 
 #include "tool.h"
 
-enum { FRAME_BYTES = 60, MAX_THREADS = 64 };
+enum { FRAME_BYTES = 60, LONG_FRAME_BYTES = 84, MAX_THREADS = 64 };
 
 /* What follows the destination and the source: an ethertype, or a length and an LLC header. */
 static const struct kind {
 	const char *name;
 	uint8_t destination[ETH_ALEN];
-	uint8_t rest[16];
+	uint8_t rest[64];
 	uint8_t rest_bytes;
 } kinds[] = {
 	{ "stp", { 0x01, 0x80, 0xc2, 0, 0, 0 }, { 0, 38, 0x42, 0x42, 0x03 }, 5 },
@@ -38,13 +40,27 @@ static const struct kind {
 	{ "lacp", { 0x01, 0x80, 0xc2, 0, 0, 0x02 }, { 0x88, 0x09, 0x01, 0x01 }, 4 },
 	{ "eapol", { 0x01, 0x80, 0xc2, 0, 0, 0x03 }, { 0x88, 0x8e }, 2 },
 	{ "ptp", { 0x01, 0x1b, 0x19, 0, 0, 0 }, { 0x88, 0xf7 }, 2 },
+	{ "qinq-udp",
+	  { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+	  { 0x88, 0xa8, 0, 7, 0x81, 0,	 0,   8, /* two tags */
+	    0x08, 0,	0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+	    0x30, 0x39, 0, 9, 0, 16, 0, 0 },
+	  38 },
+	{ "hopopts-udp",
+	  { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+	  { 0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 0, 64, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	    0, 0, 1, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+	    17, 0, 1, 4, 0, 0, 0, 0, /* hop by hop: padding */
+	    0x30, 0x39, 0, 9, 0, 16, 0, 0 },
+	  58 },
 };
 
 struct sender {
 	int device, cpu;
 	long count; /* of each type */
 	int types;
-	uint8_t frame[FRAME_BYTES];
+	size_t bytes;
+	uint8_t frame[LONG_FRAME_BYTES];
 };
 
 static void *send_frames(void *argument)
@@ -65,15 +81,16 @@ static void *send_frames(void *argument)
 	for (long i = 0; i < sender->count; i++)
 		for (int type = 0; type < sender->types; type++) {
 			header->ether_type = htons((uint16_t)(first + type));
-			if (sendto(fd, sender->frame, FRAME_BYTES, 0, (void *)&to, sizeof(to)) !=
-			    FRAME_BYTES)
+			if (sendto(fd, sender->frame, sender->bytes, 0, (void *)&to, sizeof(to)) !=
+			    (ssize_t)sender->bytes)
 				die("sendto");
 		}
 	close(fd);
 	return NULL;
 }
 
-static void fill_frame(uint8_t *frame, const char *name)
+/* Returns how long it is. */
+static size_t fill_frame(uint8_t *frame, const char *name)
 {
 	static const uint8_t source[ETH_ALEN] = { 0x02, 0, 0, 0, 0, 1 };
 	const struct kind *kind = NULL;
@@ -91,6 +108,7 @@ static void fill_frame(uint8_t *frame, const char *name)
 		memset(frame, 0xff, ETH_ALEN);
 		memcpy(frame + 2 * ETH_ALEN, &type, sizeof(type));
 	}
+	return kind && kind->rest_bytes > FRAME_BYTES - 2 * ETH_ALEN ? LONG_FRAME_BYTES : FRAME_BYTES;
 }
 
 int main(int argc, char **argv)
@@ -117,7 +135,7 @@ int main(int argc, char **argv)
 			.types = types,
 			.count = count / threads + (i < count % threads),
 		};
-		fill_frame(senders[i].frame, argv[3]);
+		senders[i].bytes = fill_frame(senders[i].frame, argv[3]);
 	}
 	for (int i = 0; i < threads; i++)
 		if (pthread_create(&ids[i], NULL, send_frames, &senders[i]) != 0)

@@ -221,6 +221,16 @@ inside() {
 	nsenter --net="/run/netns/$name" -- "$@"
 }
 
+# become NAMESPACE COMMAND...: the same in the place of this shell. In the background, $! is the command's number,
+# and not that of a shell which leaves the command behind when it is ended.
+become() {
+	local name
+
+	name=$(namespace_name "$1")
+	shift
+	exec nsenter --net="/run/netns/$name" -- "$@"
+}
+
 inode() {
 	stat -L -c %i "/run/netns/$(namespace_name "$1")"
 }
@@ -472,13 +482,13 @@ ids() {
 	cat "/proc/$DAEMON_PID/fdinfo/"* 2>/dev/null | awk -v kind="$1_id:" '$1 == kind { print $2 }' | sort -un
 }
 
-# program NAME: its id, of this daemon
+# program NAME: the id of its gate, which is what the kernel runs: of those called so, the shortest
 program() {
 	local id
 
 	for id in $(ids prog); do
-		[ "$(bpftool -j prog show id "$id" | jq -r .name)" != "$1" ] || echo "$id"
-	done
+		bpftool -j prog show id "$id"
+	done | jq -rs "map(select(.name == \"$1\")) | min_by(.bytes_xlated) | .id"
 }
 
 # seen ID: the events that a program has seen, since the statistics are on

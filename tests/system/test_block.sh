@@ -10,7 +10,9 @@ MIB=1048576
 # disk OPERATION COUNT SIZE: on $LOOP, between the snapshots before and after
 disk() {
 	get '/block?top=100000' >"$TMP/before.json"
+	stay_awake
 	"$TOOLS/disk" "$LOOP" "$@" >/dev/null || fault "expected disk $* to do its work, got an error"
+	may_sleep
 	get '/block?top=100000' >"$TMP/after.json"
 }
 

@@ -121,7 +121,7 @@ case_budget() {
 	done
 	grep '^dropscope_drops_total{' "$TMP/metrics" >"$TMP/series"
 	equal 'series' 11 "$(wc -l <"$TMP/series")"
-	equal 'other' 1 "$(grep -c 'symbol="other",module="other",reason="other",family="other",protocol="other",device="other"' \
+	equal 'other' 1 "$(grep -c 'symbol="other",module="other",reason="other",class="other",family="other",protocol="other",device="other"' \
 		"$TMP/series")"
 	other=$(sample "$TMP/series" dropscope_drops_total 'symbol="other"')
 	series=$(grep -v 'symbol="other"' "$TMP/series" | awk '{ sum += $NF } END { print sum }')

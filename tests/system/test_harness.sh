@@ -89,6 +89,19 @@ case_tidy() {
 	truth 'the namespace to be gone' test ! -e "/run/netns/${name:-}"
 }
 
+# Whoever builds what cannot be built has nothing, and hears of it.
+case_build() {
+	needs make || return
+	# shellcheck disable=SC2016 # for the other script
+	trial '. "$TOP/tests/system/builds.sh"; OTHER=/bin/true
+		broken() { build broken "s/^int main/int niam/" daemon/main.c; echo "status $? of ${OTHER:-nothing}"; }
+		same() { build same s/a/a/ daemon/main.c; echo "status $? of ${OTHER:-nothing}"; }
+		run_case broken broken; run_case same same; finish'
+	equal 'builds' $'status 1 of nothing\nstatus 1 of nothing' "$(grep '^status' <<<"$OUTPUT")"
+	matches 'output' '*FAIL broken: expected the build broken, got: make*FAIL same: expected daemon/main.c to be changed for the build same*' \
+		"$OUTPUT"
+}
+
 run_case 'harness: a wrong number fails' case_wrong
 run_case 'harness: a failure does not stop the rest' case_goes_on
 run_case 'harness: a case that checks nothing fails' case_nothing_checked
@@ -98,4 +111,5 @@ run_case 'harness: no root is a skip' case_not_root
 run_case 'harness: a script that dies fails' case_dies
 run_case 'harness: a script that hangs is ended' case_hangs
 run_case 'harness: nothing is left behind' case_tidy
+run_case 'harness: a build that fails' case_build
 finish

@@ -3,27 +3,11 @@
 # /metrics says what the tables say, and the real Prometheus understands it.
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/prometheus.sh
+. "$TOP/tests/system/prometheus.sh"
 
 OPENMETRICS='application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,'
 OPENMETRICS+='text/plain;version=0.0.4;q=0.5,*/*;q=0.1'
-
-# some_of_everything: packets, drops, retransmits and I/O, so that no table is empty
-some_of_everything() {
-	namespace a
-	namespace b
-	cable a srcA b dstA
-	traffic a frames srcA 321 0x88b5
-	traffic a traffic udp 127.0.0.1 9 500 64
-	inside a ip route replace local 127.0.0.1 dev lo table local proto kernel scope host \
-		src 127.0.0.1 rto_min 20ms
-	ruleset a 'chain x { type filter hook input priority 0;
-		tcp dport 5001 meta length > 400 numgen inc mod 1000000 < 3 drop; }'
-	traffic a tcpflow flow 127.0.0.1 5001 1 500
-	fallocate -l 16777216 "$TMP/image"
-	loop_device "$TMP/image" || return
-	"$TOOLS/disk" "$LOOP" read 100 4096 >/dev/null
-	"$TOOLS/disk" "$LOOP" write 50 8192 >/dev/null
-}
 
 # same_sum PATH TOTAL METRIC [LABEL=VALUE]: the sum over all series of a counter, `other` among
 # them, and what the table says in total, in a moment in which nothing is counted: between two equal
@@ -117,39 +101,6 @@ names() {
 	grep -v -e '^#' -e block_oldest_request "$1" | sed 's/[{ ].*//' | sort -u
 }
 
-# start_prometheus: sets API
-start_prometheus() {
-	local port
-
-	port=$(free_port)
-	API=http://127.0.0.1:$port/api/v1
-	mkdir -p "$TMP/data"
-	cat >"$TMP/prometheus.yml" <<-END
-		global:
-		  scrape_interval: 1s
-		  scrape_timeout: 1s
-		scrape_configs:
-		  - job_name: dropscope
-		    static_configs:
-		      - targets: ['127.0.0.1:$PORT']
-	END
-	prometheus --config.file="$TMP/prometheus.yml" --storage.tsdb.path="$TMP/data" \
-		--web.listen-address="127.0.0.1:$port" --log.level=error >"$TMP/prometheus.log" 2>&1 &
-	PROMETHEUS=$!
-	PIDS+=("$PROMETHEUS")
-	wait_until 20 curl -sf -o /dev/null "http://127.0.0.1:$port/-/ready" ||
-		fault "expected Prometheus to start, got: $(tail -n 1 "$TMP/prometheus.log")"
-}
-
-# query PROMQL: the values, one a line
-query() {
-	curl -sS --max-time 10 --data-urlencode "query=$1" "$API/query" | jq -r '.data.result[].value[1]'
-}
-
-answer_is() {
-	[ "$(query "$1")" = "$2" ]
-}
-
 # The whole way: a packet, the kernel, the daemon, a scrape, a query.
 case_prometheus() {
 	local drops='dropscope_drops_total{reason="UNHANDLED_PROTO",protocol="0x88b5",device="dstA"}'
@@ -179,9 +130,7 @@ case_prometheus() {
 	# All samples of a scrape have been taken: nothing was a duplicate or out of bounds.
 	equal 'samples' "$(query scrape_samples_scraped)" "$(query scrape_samples_post_metric_relabeling)"
 	at_least 'samples' 50 "$(query scrape_samples_scraped)"
-	kill "$PROMETHEUS"
-	wait "$PROMETHEUS" 2>/dev/null
-	forget_pid "$PROMETHEUS"
+	stop_prometheus
 }
 
 run_case 'metrics: sums as in the tables' case_sums

@@ -4,7 +4,9 @@
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-CHURN=${CHURN:-100000}
+# With those of the warm-up more keys come and go than there are slots. CHURN=100000, which is what CI runs, takes a
+# minute more.
+CHURN=${CHURN:-20000}
 
 # gone TABLE CONDITION NAMESPACE: each look is a scrape, too
 gone() {
@@ -144,15 +146,16 @@ case_other() {
 	at_least 'other after that' "$last" "$(sample "$TMP/new" dropscope_drops_total 'symbol="other"')"
 }
 
-# Scrapes as Prometheus does while keys come and go; writes down what has become less.
+# Scrapes as Prometheus does while keys come and go; writes down what has become less. Only of the samples that move
+# all the time: what IPv6 sends on a device of its own accord has pauses in which its sample is retired.
 scrape_along() {
 	local SOCKET=$QUIET
 
 	get /metrics >"$TMP/old"
 	while sleep 1; do
 		get /metrics >"$TMP/new" || continue
-		never_backwards "$TMP/old" "$TMP/new" \
-			'^dropscope_drop.*(symbol="other"|device="ds|reason="NO_SOCKET")' >>"$TMP/backwards"
+		never_backwards "$TMP/old" "$TMP/new" '^dropscope_drop.*(symbol="other"|reason="NO_SOCKET")' \
+			>>"$TMP/backwards"
 		mv "$TMP/new" "$TMP/old"
 	done
 }
@@ -163,17 +166,26 @@ quiet() {
 		= '[]' ]
 }
 
+# A packet with the key of the churn's, again and again: were the churn held up, its sample would be retired with the
+# last of its rows and begin anew, as it should.
+beat() {
+	become a bash -c 'while "$1" udp 127.0.0.1 9 1 1; do sleep 0.2; done' bash "$TOOLS/traffic" >"$TMP/beat"
+}
+
 # churn_along COUNT: with a scrape a second
 churn_along() {
-	local scraper
+	local beat scraper
 
+	beat &
+	beat=$!
 	scrape_along &
 	scraper=$!
-	PIDS+=("$scraper")
+	PIDS+=("$beat" "$scraper")
 	LINE=$("$TOOLS/churn" "$1" 2 10) || fault 'expected churn to do its work, got an error'
-	kill "$scraper"
-	wait "$scraper" 2>/dev/null
+	kill "$scraper" "$beat"
+	wait "$scraper" "$beat" 2>/dev/null
 	forget_pid "$scraper"
+	forget_pid "$beat"
 	truth 'all keys to be retired' wait_until 30 quiet
 }
 
@@ -184,7 +196,8 @@ case_churn() {
 
 	needs root btf runs cpus || return
 	[ -c /dev/net/tun ] || skip '/dev/net/tun is needed' || return
-	start_daemon $'[series]\nretire-after = 1s\n[drops]\nslots = 16384' || return
+	start_daemon $'[series]\nretire-after = 2s\n[drops]\nslots = 32768' || return
+	namespace a
 	: >"$TMP/backwards"
 	account=$(drops_account)
 	# As many keys at once as there will be at any time: the memory for them may be kept.
@@ -197,7 +210,8 @@ case_churn() {
 	equal 'counters that went backwards' '' "$(head -n 3 "$TMP/backwards")"
 	at_least 'retired' $((CHURN + CHURN / 10)) "$(retired)"
 	equal 'lost for want of room' 0 "$(get '/drops?top=1' | jq .lost.map_full)"
-	between 'memory, kB' 1 $((memory * 110 / 100)) "$(pss)"
+	# The history's ring may have been filled since: 4 MiB.
+	between 'memory, kB' 1 $((memory * 110 / 100 + 4096)) "$(pss)"
 	printf '    %s; memory %s kB before, %s kB after\n' "$LINE" "$memory" "$(pss)"
 }
 

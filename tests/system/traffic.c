@@ -3,7 +3,8 @@
  * Packets in exact numbers, for the system tests. Every thread is pinned, so that on loopback each
  * packet is received, and dropped, on the CPU and in the context that sent it.
  *
- *	udp ADDRESS PORT COUNT SIZE [THREADS]	COUNT datagrams of SIZE bytes
+ *	udp ADDRESS PORT COUNT SIZE [THREADS [SOURCE]]	COUNT datagrams of SIZE bytes, from the port
+ *						SOURCE
  *	segments ADDRESS PORT COUNT SIZE N	COUNT sends of N * SIZE bytes, UDP_SEGMENT = SIZE
  *	unread ADDRESS PORT COUNT SIZE BUFFER	to an own socket with SO_RCVBUF = BUFFER, read
  *						only afterwards; prints how many found room
@@ -34,7 +35,7 @@
 enum { MAX_THREADS = 64, MAX_SOCKETS = 256, MAX_DATAGRAM = 65507 };
 
 struct flood {
-	const struct endpoint *to;
+	const struct endpoint *to, *from; /* from: NULL for any */
 	long count, sent;
 	size_t bytes;
 	int cpu;
@@ -56,6 +57,8 @@ static void *flood_thread(void *argument)
 	struct flood *flood = argument;
 	int fd = open_socket(flood->to, SOCK_DGRAM);
 
+	if (flood->from && bind(fd, &flood->from->address.any, flood->from->size) < 0)
+		die("bind");
 	pin(flood->cpu);
 	for (; flood->sent < flood->count; flood->sent++)
 		send_exactly(fd, flood->to, payload, flood->bytes);
@@ -65,16 +68,20 @@ static void *flood_thread(void *argument)
 
 static int udp(char **arguments, int n)
 {
-	struct endpoint to = endpoint(arguments[0], arguments[1]);
+	struct endpoint to = endpoint(arguments[0], arguments[1]), from;
 	long count = number(arguments[2], 1, 1000000000), sent = 0;
 	size_t bytes = (size_t)number(arguments[3], 0, MAX_DATAGRAM);
 	int threads = n > 4 ? (int)number(arguments[4], 1, MAX_THREADS) : 1;
 	struct flood floods[MAX_THREADS];
 	pthread_t ids[MAX_THREADS];
 
+	if (n > 5)
+		from = endpoint(to.address.any.sa_family == AF_INET ? "0.0.0.0" : "::",
+				arguments[5]);
 	for (int i = 0; i < threads; i++) {
 		floods[i] = (struct flood){
 			.to = &to,
+			.from = n > 5 ? &from : NULL,
 			.bytes = bytes,
 			.cpu = nth_cpu(i),
 			.count = count / threads + (i < count % threads),
