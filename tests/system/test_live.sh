@@ -322,6 +322,13 @@ sums_to() {
 	[ "$(total packets "$1")" -ge "$2" ]
 }
 
+# at_rest ROWS: nothing was dropped in the last half of a second; GROWN: since the table had ROWS
+at_rest() {
+	GROWN=$(($(count drops packets true a) - $1))
+	sleep 0.5
+	[ "$GROWN" = $(($(count drops packets true a) - $1)) ]
+}
+
 case_interval() {
 	local rows grown
 
@@ -329,7 +336,8 @@ case_interval() {
 	start_daemon || return
 	namespace a
 	traffic a traffic udp 127.0.0.1 9 100 64
-	rows=$(count drops packets true a)
+	truth 'an end to it' wait_until 20 at_rest 0
+	rows=$GROWN
 	listen sums "/drops/live?netns=$(inode a)&interval=1s"
 	listen port "/drops/live?netns=$(inode a)&interval=1s&dport=9"
 	listen stacks "/drops/live?netns=$(inode a)&interval=2s&stack=1"
@@ -337,8 +345,9 @@ case_interval() {
 	traffic a traffic udp 127.0.0.1 9 100000 64 2
 	traffic a traffic udp 127.0.0.1 10 5000 64
 	traffic a traffic icmp 127.0.0.1 4000 64 bad
-	# Some of the ICMP errors find their socket closed, and are drops of their own.
-	grown=$(($(count drops packets true a) - rows))
+	# Some of the ICMP errors find their socket closed, and are drops of their own, which come later.
+	truth 'an end to it' wait_until 20 at_rest "$rows"
+	grown=$GROWN
 	at_least 'what the table has grown by' 109000 "$grown"
 	wait_until 10 sums_to sums "$grown"
 	wait_until 10 sums_to port 100000
