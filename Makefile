@@ -21,8 +21,8 @@ CFLAGS ?= -O2 -g
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) -DBUILD_DIRECTORY='"$(BUILD)"'
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 LIBS := -lbpf -lmicrohttpd -lsystemd -linih -ldeflate
-# Constants by name: the programs for the kernel, which are all called `data`, lie together, and not between the
-# strings of each scrape, whose neighbourhood the kernel maps with them.
+# Constants each in a section of their own, sorted: the programs for the kernel, large string literals, lie together, and
+# not between the constants of each scrape, whose neighbourhood the kernel maps with them.
 LAYOUT := -fdata-sections
 LINK := -pie -Wl,-z,relro,-z,now -Wl,--sort-section=name
 # The same objects wherever the tree lies: their debug information goes into the daemon.

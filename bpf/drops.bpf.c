@@ -34,7 +34,10 @@ static __always_inline const struct sock *drop_socket(const __u64 *drop)
 	if (sk)
 		return READ_ONLY(sk);
 	sk = GET(READ_ONLY(skb), sk); /* the defragmenter keeps an offset in its place */
-	return (long)sk < 0 ? sk : NULL;
+	if ((long)sk >= 0)
+		return NULL;
+	barrier_var(sk); /* keeps the branch: the verifier refuses a shift of the pointer instead */
+	return sk;
 }
 
 /* Without a device, the namespace is that of the socket. */
@@ -127,9 +130,8 @@ static __always_inline void tcp_header(const struct sk_buff *skb, __u32 transpor
 
 	event->has_tcp = 0;
 	if (!transport || (event->packet.kind >> 16 & 0xff) != IP_PROTOCOL_TCP ||
-	    transport + 16 > GET(skb, tail))
+	    !packet_bytes(skb, transport, words, sizeof(words)))
 		return;
-	packet_words(skb, transport, words);
 	event->has_tcp = 1;
 	event->seq = bpf_ntohl(words[1]);
 	event->ack = bpf_ntohl(words[2]);
@@ -137,11 +139,12 @@ static __always_inline void tcp_header(const struct sk_buff *skb, __u32 transpor
 }
 
 /* Tells whoever wants it of the drop that is `event`. */
-static __noinline int drops_send(__u64 *ctx, __u64 *drop, struct live_event *event, __u32 transport,
-				 __u32 cpu)
+static __noinline int drops_send(__u64 *ctx, __u64 *drop, struct live_event *event, __u32 cpu)
 {
 	const struct sk_buff *skb = (void *)drop[0];
 	const struct sock *sk = drop_socket(drop);
+	/* All of them: so far only what filters look at has been read. */
+	__u32 transport = packet_headers(skb, LIVE_LOOKS, &event->packet);
 
 	event->time = bpf_ktime_get_ns();
 	event->length = GET(skb, len);
@@ -158,18 +161,18 @@ static __noinline int drops_send(__u64 *ctx, __u64 *drop, struct live_event *eve
 static __always_inline void drops_tell(__u64 *ctx, __u64 *drop, const struct drops_slot *slot,
 				       __u32 cpu)
 {
-	const struct sk_buff *skb = (void *)drop[0];
-	struct live_event *event = live_begin(cpu, slot->skip);
-	__u32 transport;
+	const struct live_control *control = live_the_control();
+	__u32 looks;
+	struct live_event *event = live_begin(control, cpu, slot->skip, &looks);
 
 	if (!event)
 		return;
 	event->packet.kind = slot->key.word[3];
-	transport = packet_headers(skb, GET(skb, network_header), &event->packet);
-	if (!live_match(event, cpu))
+	packet_headers((void *)drop[0], looks, &event->packet);
+	if (!live_match(control, event, cpu))
 		return;
 	event->key = slot->key;
-	drops_send(ctx, drop, event, transport, cpu);
+	drops_send(ctx, drop, event, cpu);
 }
 
 static __always_inline int drops_run(__u64 *ctx, __u64 *drop, bool live)

@@ -23,99 +23,97 @@ static __always_inline void address_clear(struct live_address *address)
 	address->halves[1] = 0;
 }
 
+/* `ipv4` in host byte order. Stored as terms will load it: a load of two stores waits for both. */
 static __always_inline void address_ipv4(struct live_address *address, __u32 ipv4)
 {
 	address->halves[0] = 0;
-	address->words[2] = bpf_htonl(0xffff);
-	address->words[3] = ipv4;
+	address->halves[1] = bpf_cpu_to_be64(0xffffULL << 32 | ipv4);
 }
 
-static __always_inline void address_ipv6(struct live_address *address, const __u32 words[static 4])
+/* What header words are read through where loads are guarded: any kernel type of at least eight bytes. */
+#define HEADER_AT(skb, offset) \
+	bpf_rdonly_cast(GET(skb, head) + (offset), bpf_core_type_id_kernel(struct in6_addr))
+
+/* Eight bytes of header at `offset`, in network byte order: zeros where they go beyond the buffer's
+ * tail. Where the kernel has guarded loads, no call. */
+static __always_inline __u64 packet_eight(const struct sk_buff *skb, __u32 offset)
 {
-	address->words[0] = words[0];
-	address->words[1] = words[1];
-	address->words[2] = words[2];
-	address->words[3] = words[3];
+	__u64 eight = 0;
+
+	if (!has_rdonly_cast)
+		packet_bytes(skb, offset, &eight, sizeof(eight));
+	else if (offset + 8 <= GET(skb, tail))
+		eight = *(const __u64 *)HEADER_AT(skb, offset);
+	return eight;
 }
 
-/* Words of header at `offset`: zeros beyond the buffer's tail. Where the kernel has guarded loads, no
- * call. */
-static __always_inline __u32 packet_word(const struct sk_buff *skb, __u32 offset)
+/* All of it or nothing. */
+static __always_inline void address_ipv6(const struct sk_buff *skb, __u32 offset,
+					 struct live_address *address)
 {
-	const struct in6_addr *words;
-	__u32 word = 0;
+	address->halves[1] = packet_eight(skb, offset + 8);
+	address->halves[0] = offset + 16 <= GET(skb, tail) ? packet_eight(skb, offset) : 0;
+}
 
-	if (!has_rdonly_cast) {
-		packet_bytes(skb, offset, &word, sizeof(word));
-		return word;
-	}
+/* The ports at `offset`, as in struct live_packet; 0: there are none to read. */
+static __always_inline __u64 packet_ports(const struct sk_buff *skb, __u32 offset)
+{
+	__u32 ports;
+
 	if (offset + 4 > GET(skb, tail))
 		return 0;
-	words = bpf_rdonly_cast(GET(skb, head) + offset, bpf_core_type_id_kernel(struct in6_addr));
-	return words->in6_u.u6_addr32[0];
+	if (has_rdonly_cast)
+		ports = *(const __u32 *)HEADER_AT(skb, offset);
+	else if (!packet_bytes(skb, offset, &ports, sizeof(ports)))
+		return 0;
+	return PORTS(0, 0) | bpf_ntohl(ports);
 }
 
-static __always_inline void packet_words(const struct sk_buff *skb, __u32 offset,
-					 __u32 to[static 4])
-{
-	const struct in6_addr *words;
-
-	to[0] = to[1] = to[2] = to[3] = 0;
-	if (!has_rdonly_cast) {
-		packet_bytes(skb, offset, to, 16);
-		return;
-	}
-	if (offset + 16 > GET(skb, tail))
-		return;
-	words = bpf_rdonly_cast(GET(skb, head) + offset, bpf_core_type_id_kernel(struct in6_addr));
-	to[0] = words->in6_u.u6_addr32[0];
-	to[1] = words->in6_u.u6_addr32[1];
-	to[2] = words->in6_u.u6_addr32[2];
-	to[3] = words->in6_u.u6_addr32[3];
-}
-
-static __always_inline void set_ports(struct live_packet *packet, __u32 ports)
-{
-	packet->source_port = bpf_ntohs(ports & 0xffff);
-	packet->destination_port = bpf_ntohs(ports >> 16);
-	packet->has_ports = 1;
-}
-
-/* Fills all but packet->kind, which is known. Returns where the transport header begins, 0: there is
- * none to read. */
-static __always_inline __u32 packet_headers(const struct sk_buff *skb, __u32 network,
+/* Fills what `looks` says (enum live_looks) of the packet, whose kind is known. Returns where the
+ * transport header begins, 0: nobody looks at ports, or there is none to read. */
+static __always_inline __u32 packet_headers(const struct sk_buff *skb, __u32 looks,
 					    struct live_packet *packet)
 {
-	__u32 protocol = packet->kind >> 16 & 0xff, words[4], transport = 0;
+	__u32 protocol = packet->kind >> 16 & 0xff, network = GET(skb, network_header), transport;
+	bool ipv4 = (packet->kind & 0xffff) == ETH_P_IP;
+	__u64 first;
 
-	packet->source_port = packet->destination_port = 0;
-	packet->has_ports = 0;
+	if (!looks)
+		return 0;
 	if (!protocol) {
 		address_clear(&packet->source);
 		address_clear(&packet->destination);
+		packet->ports = 0;
 		return 0;
 	}
 	packet_untag(skb, &network);
-	if ((packet->kind & 0xffff) == ETH_P_IP) {
-		packet_words(skb, network + 4, words);
-		address_ipv4(&packet->source, words[2]);
-		address_ipv4(&packet->destination, words[3]);
-		if (!(words[0] & bpf_htonl(0x1fff))) /* a first fragment, or the only */
-			transport =
-				network + (bpf_ntohl(packet_word(skb, network)) >> 24 & 0xf) * 4;
-	} else {
-		__u32 next = bpf_ntohl(packet_word(skb, network + 4)) >> 8 & 0xff;
-
-		packet_words(skb, network + 8, words);
-		address_ipv6(&packet->source, words);
-		packet_words(skb, network + 24, words);
-		address_ipv6(&packet->destination, words);
-		transport = network + 40;
-		if (ipv6_is_extension(next))
-			transport = ipv6_upper(skb, transport, next) >> 8;
+	if (looks & LIVE_ADDRESSES) {
+		if (ipv4) {
+			first = bpf_be64_to_cpu(packet_eight(skb, network + 12));
+			address_ipv4(&packet->source, first >> 32);
+			address_ipv4(&packet->destination, first);
+		} else {
+			address_ipv6(skb, network + 8, &packet->source);
+			address_ipv6(skb, network + 24, &packet->destination);
+		}
 	}
-	if (!transport || !protocol_has_ports(protocol) || transport + 4 > GET(skb, tail))
+	if (!(looks & LIVE_PORTS))
 		return 0;
-	set_ports(packet, packet_word(skb, transport));
-	return transport;
+	packet->ports = 0;
+	if (!protocol_has_ports(protocol))
+		return 0;
+	first = bpf_be64_to_cpu(packet_eight(skb, network));
+	if (ipv4) {
+		if (first & 0x1fff)
+			return 0; /* not the first fragment */
+		transport = network + (first >> 56 & 0xf) * 4;
+	} else {
+		transport = network + 40;
+		if (ipv6_is_extension(first >> 8 & 0xff))
+			transport = ipv6_upper(skb, transport, first >> 8 & 0xff) >> 8;
+		if (!transport)
+			return 0;
+	}
+	packet->ports = packet_ports(skb, transport);
+	return packet->ports ? transport : 0;
 }

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "slots.h"
@@ -38,16 +39,29 @@ struct live_packet {
 	union {
 		struct {
 			struct live_address source, destination;
-			__u64 kind;			     /* packet.h */
-			__u16 source_port, destination_port; /* host byte order */
-			__u32 has_ports;		     /* 0 or 1 */
+			__u64 kind;  /* packet.h */
+			__u64 ports; /* PORTS(), 0: it has none */
 			__u64 unused[2];
 		};
 		__u64 words[8];
 	};
 };
 
+/* In host byte order, the source's above the destination's, and a bit: they are there. */
+#define PORTS(source, destination) (1ULL << 32 | (__u64)(source) << 16 | (__u64)(destination))
+#define PORTS_SOURCE(ports) ((ports) >> 16 & 0xffff)
+#define PORTS_DESTINATION(ports) ((ports) & 0xffff)
+
 enum live_words { LIVE_SOURCE = 0, LIVE_DESTINATION = 2, LIVE_KIND = 4 /* and ports */ };
+
+/* What of a packet is read from its headers, and only where some filter looks at it: in
+ * live_control.active, above the subscribers' bits. */
+enum live_looks {
+	LIVE_ANYBODY = (1 << LIVE_SUBSCRIBERS) - 1, /* those bits */
+	LIVE_ADDRESSES = 1 << LIVE_SUBSCRIBERS,
+	LIVE_PORTS = 2 << LIVE_SUBSCRIBERS,
+	LIVE_LOOKS = LIVE_ADDRESSES | LIVE_PORTS,
+};
 
 /* True when the two words of the packet from `word` on equal `value` where `mask` is set, and so does
  * its family. Of the terms with the same `group` bit one must be true. */
@@ -68,11 +82,13 @@ struct live_subscriber {
 	__u64 next;	   /* when one more event is due; up to `burst` ago */
 	/* What became of matching events: in the ring or a sum, over the rate, no room. */
 	__u64 told, held_back, lost;
-	__u64 unused[8];
+	__u32 looks; /* enum live_looks: of its terms */
+	__u32 unused[15];
 };
 
 struct live_control {
-	/* A bit for each subscriber: who is there, wants sums instead of events, wants stacks. */
+	/* A bit for each subscriber: who is there (and what all of them look at), wants sums instead of
+	 * events, wants stacks. */
 	__u32 active, sums, stacks;
 	__u32 pad[13];
 	struct live_subscriber subscribers[LIVE_SUBSCRIBERS];
@@ -112,16 +128,15 @@ struct live_event {
 _Static_assert(sizeof(struct live_packet) == 64, "word 6 has one behind it");
 _Static_assert(offsetof(struct live_packet, destination) == 8 * LIVE_DESTINATION &&
 		       offsetof(struct live_packet, kind) == 8 * LIVE_KIND &&
-		       offsetof(struct live_packet, source_port) == 8 * LIVE_KIND + 8,
+		       offsetof(struct live_packet, ports) == 8 * LIVE_KIND + 8,
 	       "words are where they are said to be");
 _Static_assert(sizeof(struct live_term) == 40, "no padding");
 _Static_assert(sizeof(struct live_subscriber) % 64 == 0, "no padding");
 _Static_assert(sizeof(struct live_event) == 208 + sizeof(struct live_sum), "no padding");
 _Static_assert(sizeof(struct live_sum_key) == 48, "a hash map's key has no padding");
 
-/* The groups that the packet meets. The same on both sides. */
-static inline __u32 live_groups_met(const struct live_subscriber *s,
-				    const struct live_packet *packet)
+/* Does the packet meet all groups? The same on both sides. */
+static inline bool live_matches(const struct live_subscriber *s, const struct live_packet *packet)
 {
 	__u32 met = 0;
 
@@ -134,7 +149,7 @@ static inline __u32 live_groups_met(const struct live_subscriber *s,
 
 		met |= off ? 0 : term->group;
 	}
-	return met;
+	return met == s->groups;
 }
 
 #ifdef __bpf__
@@ -179,15 +194,18 @@ static __always_inline struct live_control *live_the_control(void)
 }
 
 /* Where the writer makes its event, when somebody may want it: `skip` is the slot's word. Its
- * `packet` and `key` are to be filled next. */
-static __always_inline struct live_event *live_begin(__u32 writer, __u32 skip)
+ * `packet` (at least what *ret_looks says) and `key` are to be filled next. */
+static __always_inline struct live_event *live_begin(const struct live_control *control,
+						     __u32 writer, __u32 skip, __u32 *ret_looks)
 {
-	const struct live_control *control = live_the_control();
-	__u32 wanted = control ? *(const volatile __u32 *)&control->active & ~skip : 0;
-	struct live_event *event = wanted ? bpf_map_lookup_elem(&live_scratch, &writer) : NULL;
+	__u32 active = control ? *(const volatile __u32 *)&control->active & ~skip : 0;
+	struct live_event *event = NULL;
 
+	if (active & LIVE_ANYBODY)
+		event = bpf_map_lookup_elem(&live_scratch, &writer);
 	if (event)
-		event->subscribers = wanted;
+		event->subscribers = active & LIVE_ANYBODY;
+	*ret_looks = active & LIVE_LOOKS;
 	return event;
 }
 
@@ -202,12 +220,10 @@ __noinline int live_wants(__u32 writer, __u32 subscriber)
 {
 	struct live_control *control = live_the_control();
 	struct live_event *event = bpf_map_lookup_elem(&live_scratch, &writer);
-	const struct live_subscriber *s;
 
 	if (!control || !event || subscriber >= LIVE_SUBSCRIBERS)
 		return 0;
-	s = &control->subscribers[subscriber];
-	if (live_groups_met(s, &event->packet) == s->groups)
+	if (live_matches(&control->subscribers[subscriber], &event->packet))
 		event->matched |= 1U << subscriber;
 	return 0;
 }
@@ -319,24 +335,21 @@ __noinline int live_put(__u32 writer)
 
 static __noinline __u32 live_match_each(struct live_event *event, __u32 writer)
 {
+	event->matched = 0;
 	for (__u32 i = 0; i < LIVE_SUBSCRIBERS; i++)
 		if (event->subscribers >> i & 1)
 			live_wants(writer, i);
 	return event->matched;
 }
 
-/* Who wants this packet, of those who may. Who is alone, as most often, is asked in line: each call
- * costs, and its return more so where the kernel guards it. */
-static __always_inline __u32 live_match(struct live_event *event, __u32 writer)
+/* Who wants this packet. Who is alone, as most often, is asked in line: a call costs, and its return
+ * more so where the kernel guards it. */
+static __always_inline __u32 live_match(const struct live_control *control,
+					struct live_event *event, __u32 writer)
 {
-	const struct live_control *control = live_the_control();
-
-	event->matched = 0;
-	if (event->subscribers != 1)
+	if (!control || event->subscribers != 1)
 		return live_match_each(event, writer);
-	if (control && live_groups_met(&control->subscribers[0], &event->packet) ==
-			       control->subscribers[0].groups)
-		event->matched = 1;
+	event->matched = live_matches(&control->subscribers[0], &event->packet);
 	return event->matched;
 }
 

@@ -147,20 +147,33 @@ static __always_inline __u64 packet_kind(const struct sk_buff *skb, __u32 networ
 	return packet_kind_slow(skb, network);
 }
 
+/* gso_size and gso_segs: neither is set, most often, and as neighbours one load tells. */
+static __always_inline bool packet_is_single(const struct skb_shared_info *info)
+{
+	__u32 at = bpf_core_field_offset(info->gso_size);
+
+	if (!has_rdonly_cast || bpf_core_field_offset(info->gso_segs) != at + 2)
+		return false;
+	return !*(const __u32 *)bpf_rdonly_cast((void *)info + at,
+						bpf_core_type_id_kernel(struct in6_addr));
+}
+
 /* The packets on the wire that an sk_buff stands for. A merged one from a virtual machine (virtio,
- * tap) says only how large they are. */
+ * tap) says only how large they are; one merged out of order by TCP, only how many. */
 static __always_inline __u32 packet_segments(const struct sk_buff *skb)
 {
 	const struct skb_shared_info *info = (void *)(GET(skb, head) + GET(skb, end));
-	__u16 segments = 0, size = 0;
+	__u32 segments, size;
 
+	if (packet_is_single(info))
+		return 1;
 	if (has_rdonly_cast) {
 		info = bpf_rdonly_cast(info, bpf_core_type_id_kernel(struct skb_shared_info));
 		segments = info->gso_segs;
 		size = info->gso_size;
 	} else {
-		bpf_core_read(&segments, sizeof(segments), &info->gso_segs);
-		bpf_core_read(&size, sizeof(size), &info->gso_size);
+		segments = BPF_CORE_READ(info, gso_segs);
+		size = BPF_CORE_READ(info, gso_size);
 	}
 	if (segments)
 		return segments;

@@ -174,20 +174,15 @@ static __always_inline struct retransmit synack_counts_as(const __u64 *ctx)
 static __noinline int connection_packet(const struct sock_common *sk, __u32 family,
 					struct live_packet *packet)
 {
-	__u32 words[4];
-
 	if (family == AF_INET) {
-		address_ipv4(&packet->source, BPF_CORE_READ(sk, skc_rcv_saddr));
-		address_ipv4(&packet->destination, BPF_CORE_READ(sk, skc_daddr));
+		address_ipv4(&packet->source, bpf_ntohl(BPF_CORE_READ(sk, skc_rcv_saddr)));
+		address_ipv4(&packet->destination, bpf_ntohl(BPF_CORE_READ(sk, skc_daddr)));
 	} else if (bpf_core_field_exists(sk->skc_v6_daddr)) {
-		BPF_CORE_READ_INTO(&words, sk, skc_v6_rcv_saddr.in6_u.u6_addr32);
-		address_ipv6(&packet->source, words);
-		BPF_CORE_READ_INTO(&words, sk, skc_v6_daddr.in6_u.u6_addr32);
-		address_ipv6(&packet->destination, words);
+		BPF_CORE_READ_INTO(&packet->source, sk, skc_v6_rcv_saddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&packet->destination, sk, skc_v6_daddr.in6_u.u6_addr32);
 	}
-	packet->source_port = BPF_CORE_READ(sk, skc_num);
-	packet->destination_port = bpf_ntohs(BPF_CORE_READ(sk, skc_dport));
-	packet->has_ports = 1;
+	packet->ports =
+		PORTS(BPF_CORE_READ(sk, skc_num), bpf_ntohs(BPF_CORE_READ(sk, skc_dport)));
 	packet->kind = KIND(family == AF_INET ? ETH_P_IP : ETH_P_IPV6, IP_PROTOCOL_TCP, 0, family);
 	return 0;
 }
@@ -197,12 +192,14 @@ static __noinline struct live_event *retransmit_begin(const void *sk, const stru
 						      const struct retransmit_slot *slot,
 						      __u32 writer)
 {
-	struct live_event *event = live_begin(writer, slot->skip);
+	const struct live_control *control = live_the_control();
+	__u32 looks; /* at all of it, as all of it is at hand */
+	struct live_event *event = live_begin(control, writer, slot->skip, &looks);
 
 	if (!event)
 		return NULL;
 	connection_packet(sk, r->word >> 16 & 0xff, &event->packet);
-	if (!live_match(event, writer))
+	if (!live_match(control, event, writer))
 		return NULL;
 	event->key = slot->key;
 	event->time = bpf_ktime_get_ns();

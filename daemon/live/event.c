@@ -60,9 +60,10 @@ static void describe_common(const struct live_event *event, struct description *
 	description_printf(d, SOURCE, "%s", address);
 	filter_print_address(&packet->destination, address);
 	description_printf(d, DESTINATION, "%s", address);
-	if (packet->has_ports) {
-		description_printf(d, SOURCE_PORT, "%u", packet->source_port);
-		description_printf(d, DESTINATION_PORT, "%u", packet->destination_port);
+	if (packet->ports) {
+		description_printf(d, SOURCE_PORT, "%u", (unsigned)PORTS_SOURCE(packet->ports));
+		description_printf(d, DESTINATION_PORT, "%u",
+				   (unsigned)PORTS_DESTINATION(packet->ports));
 	}
 	if (event->has_tcp) {
 		describe_flags(d, event->tcp_flags);

@@ -31,6 +31,21 @@ static void set_bit(uint32_t *word, unsigned bit, bool on)
 		__atomic_and_fetch(word, ~(1U << bit), __ATOMIC_RELEASE);
 }
 
+/* Who listens, and what their filters look at: in one word, so that no program sees the one without
+ * the other. */
+static void set_active(struct feed *feed)
+{
+	uint32_t active = 0;
+
+	for (unsigned i = 0; i < LIVE_SUBSCRIBERS; i++) {
+		const struct subscriber *s = feed->subscribers[i];
+
+		if (s && !s->ending)
+			active |= 1U << i | s->request.filter.looks;
+	}
+	__atomic_store_n(&feed->control->active, active, __ATOMIC_RELEASE);
+}
+
 /* A bit for each that does not want the row. */
 static uint32_t mark_of(const struct feed *feed, const struct row *row)
 {
@@ -103,7 +118,7 @@ static void activate(struct feed *feed, struct subscriber *s)
 	mark_slots(feed);
 	set_bit(&feed->control->sums, s->index, s->request.interval != 0);
 	set_bit(&feed->control->stacks, s->index, s->request.stack);
-	set_bit(&feed->control->active, s->index, true);
+	set_active(feed);
 }
 
 /* No row ends before what it has summed up to is told. */
@@ -138,7 +153,7 @@ static void tell(struct feed *feed, struct subscriber *s, const struct row *row,
 	/* An index may have been somebody else's when the event was made. */
 	if (s->ending || s->request.interval || event->time < s->since ||
 	    !query_matches(&s->request.query, row) ||
-	    live_groups_met(&s->request.filter, &event->packet) != s->request.filter.groups)
+	    !live_matches(&s->request.filter, &event->packet))
 		return;
 	event_line(&line, feed->c, row, feed->now - (feed->monotonic - event->time), event, texts,
 		   shows_addresses(feed, s), s->request.stack ? feed->frames : NULL);
@@ -271,7 +286,7 @@ static void end_if_due(struct feed *feed, struct subscriber *s)
 	if (s->request.duration && feed->monotonic - s->since >= s->request.duration)
 		s->ending = true;
 	if (s->ending)
-		set_bit(&feed->control->active, s->index, false);
+		set_active(feed);
 }
 
 static void attend(struct feed *feed, struct subscriber *s)
@@ -408,8 +423,8 @@ void feed_remove(struct feed *feed, struct subscriber *s)
 {
 	int map = detour_map(&feed->detour, "live_sums");
 
-	set_bit(&feed->control->active, s->index, false);
 	feed->subscribers[s->index] = NULL;
+	set_active(feed);
 	sums_forget(map, s->serial);
 	if (s->serial != feed->control->subscribers[s->index].serial)
 		sums_forget(map, feed->control->subscribers[s->index].serial);

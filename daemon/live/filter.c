@@ -43,6 +43,10 @@ static int add(struct live_subscriber *filter, const struct parameter *parameter
 	};
 	filter->n_terms++;
 	filter->groups |= parameter->group;
+	if (word != LIVE_KIND)
+		filter->looks |= LIVE_ADDRESSES;
+	else if (mask[1])
+		filter->looks |= LIVE_PORTS;
 	return 0;
 }
 
@@ -137,20 +141,6 @@ static int take_address(struct live_subscriber *filter, const struct parameter *
 			 &address, &mask);
 }
 
-/* A packet with this port, and which of its bits count. */
-static void port_packet(unsigned port, bool source, struct live_packet *ret_packet,
-			struct live_packet *ret_mask)
-{
-	*ret_packet = *ret_mask = (struct live_packet){ .has_ports = 1 };
-	if (source) {
-		ret_packet->source_port = port;
-		ret_mask->source_port = 0xffff;
-	} else {
-		ret_packet->destination_port = port;
-		ret_mask->destination_port = 0xffff;
-	}
-}
-
 static int take_port(struct live_subscriber *filter, const struct parameter *parameter,
 		     const char *value)
 {
@@ -160,13 +150,11 @@ static int take_port(struct live_subscriber *filter, const struct parameter *par
 	if (parse_number(value, 65535, 10, &port) < 0 || port == 0)
 		return -EINVAL;
 	for (int source = 1; source >= 0 && !error; source--) {
-		struct live_packet wanted, mask;
+		const __u64 wanted[] = { 0, source ? PORTS(port, 0) : PORTS(0, port) };
+		const __u64 mask[] = { 0, source ? PORTS(0xffff, 0) : PORTS(0, 0xffff) };
 
-		if (!(source ? parameter->source : parameter->destination))
-			continue;
-		port_packet(port, source, &wanted, &mask);
-		error = add(filter, parameter, LIVE_KIND, &wanted.words[LIVE_KIND],
-			    &mask.words[LIVE_KIND]);
+		if (source ? parameter->source : parameter->destination)
+			error = add(filter, parameter, LIVE_KIND, wanted, mask);
 	}
 	return error;
 }

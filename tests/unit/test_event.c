@@ -75,9 +75,7 @@ static int set_up(void **state)
 	assert_int_equal(frames_new(f->symbols, &f->frames), 0);
 	set_address(&f->event.packet.source, "10.9.1.2");
 	set_address(&f->event.packet.destination, "10.9.1.3");
-	f->event.packet.has_ports = 1;
-	f->event.packet.source_port = 40000;
-	f->event.packet.destination_port = 80;
+	f->event.packet.ports = PORTS(40000, 80);
 	f->event.length = 1514;
 	f->event.pid = 4711;
 	memcpy(f->event.process, "curl", 5);
@@ -158,8 +156,7 @@ static void nothing_known(void **state)
 	struct fixture *f = *state;
 
 	f->event = (struct live_event){ .time = 1 };
-	/* Neither of these is there: no ports, no process. */
-	f->event.packet.source_port = 40000;
+	/* Neither of these is there: no process, no TCP. */
 	memcpy(f->event.process, "swapper/0", 10);
 	f->event.tcp_flags = 2;
 	assert_event(f, true, false,
@@ -246,7 +243,7 @@ static void largest(void **state)
 
 	memset(f->event.packet.source.bytes, 0xfd, 16);
 	memset(f->event.packet.destination.bytes, 0xfe, 16);
-	f->event.packet.source_port = f->event.packet.destination_port = 65535;
+	f->event.packet.ports = PORTS(65535, 65535);
 	f->event.has_tcp = 1;
 	f->event.tcp_flags = 0xff;
 	f->event.seq = f->event.ack = f->event.length = f->event.pid = UINT32_MAX;

@@ -42,9 +42,7 @@ static struct live_packet packet(unsigned protocol, const char *source, unsigned
 	bool ipv6 = strchr(source, ':');
 	struct live_packet packet = {
 		.kind = kind(ipv6 ? IPV6 : IPV4, protocol, 0, ipv6 ? AF_INET6 : AF_INET),
-		.source_port = (uint16_t)source_port,
-		.destination_port = (uint16_t)destination_port,
-		.has_ports = source_port || destination_port,
+		.ports = source_port || destination_port ? PORTS(source_port, destination_port) : 0,
 	};
 
 	set_address(&packet.source, source);
@@ -72,11 +70,7 @@ static void take(struct live_subscriber *filter, const char *name, const char *v
 
 static bool matches(const struct live_subscriber *filter, struct live_packet packet)
 {
-	uint32_t met = live_groups_met(filter, &packet);
-
-	/* Never more than it asks for. */
-	assert_int_equal(met & ~filter->groups, 0);
-	return met == filter->groups;
+	return live_matches(filter, &packet);
 }
 
 /* What one parameter alone says of a packet. */
@@ -410,12 +404,11 @@ static void packets_without_ports(void **state)
 	struct live_packet icmp = between("10.9.1.2", "10.9.1.3");
 
 	(void)state;
-	icmp.source_port = 80;
-	icmp.destination_port = 80;
+	icmp.ports = 80 << 16 | 80;
 	assert_false(one("port", "80", icmp));
 	assert_false(one("sport", "80", icmp));
 	assert_false(one("dport", "80", icmp));
-	icmp.has_ports = 1;
+	icmp.ports = PORTS(80, 80);
 	assert_true(one("port", "80", icmp));
 }
 
@@ -572,6 +565,36 @@ static void terms_are_bounded(void **state)
 	assert_false(matches(&filter, with_ports(9, 1000)));
 }
 
+static unsigned looks_of(const char *name, const char *value)
+{
+	struct live_subscriber filter = { .groups = 0 };
+
+	take(&filter, name, value);
+	return filter.looks;
+}
+
+/* Headers are read for the filters that look at them. */
+static void looks(void **state)
+{
+	struct live_subscriber filter = { .groups = 0 };
+
+	(void)state;
+	assert_int_equal(looks_of("proto", "tcp"), 0);
+	assert_int_equal(looks_of("proto", "all"), 0);
+	assert_int_equal(looks_of("addr", "10.9.1.2"), LIVE_ADDRESSES);
+	assert_int_equal(looks_of("saddr", "10.9.1.0/24"), LIVE_ADDRESSES);
+	assert_int_equal(looks_of("daddr", "2001:db8::1"), LIVE_ADDRESSES);
+	assert_int_equal(looks_of("port", "80"), LIVE_PORTS);
+	assert_int_equal(looks_of("sport", "80"), LIVE_PORTS);
+	assert_int_equal(looks_of("dport", "80"), LIVE_PORTS);
+	take(&filter, "dport", "80");
+	take(&filter, "proto", "tcp");
+	take(&filter, "saddr", "10.9.1.2");
+	assert_int_equal(filter.looks, LIVE_LOOKS);
+	/* A subscriber's bit is none of them. */
+	assert_int_equal(LIVE_LOOKS & LIVE_ANYBODY, 0);
+}
+
 static void assert_printed(const char *address, const char *expected)
 {
 	struct live_address bytes;
@@ -621,6 +644,7 @@ int main(void)
 		cmocka_unit_test(protocols),
 		cmocka_unit_test(bad_protocols),
 		cmocka_unit_test(groups),
+		cmocka_unit_test(looks),
 		cmocka_unit_test(too_many_values),
 		cmocka_unit_test(terms_are_bounded),
 		cmocka_unit_test(printed),
