@@ -255,7 +255,7 @@ static const struct config_key keys[] = {
 
 static_assert(ARRAY_SIZE(keys) <= CONFIG_MAX_KEYS, "each key has a place in a reading");
 
-int config_load(const char *path, config_complain_t complain, void *userdata,
+int config_load(const char *path, complain_t complain, void *userdata,
 		struct config **ret_config)
 {
 	_cleanup_(config_freep) struct config *config = calloc(1, sizeof(*config));
@@ -301,7 +301,7 @@ void config_freep(struct config **config)
 }
 
 int config_set_listen(struct config *config, char *const *addresses, unsigned n,
-		      config_complain_t complain, void *userdata)
+		      complain_t complain, void *userdata)
 {
 	const struct config_key *key = &keys[0];
 	struct config fresh = {};

@@ -35,6 +35,7 @@
 #include <stdint.h>
 
 #include "collect/list.h"
+#include "complaint.h"
 
 enum config_limits {
 	CONFIG_MAX_LISTEN = 16,
@@ -68,17 +69,13 @@ struct config {
 	struct hints *hints; /* what the directory says; NULL until manager_load_config() */
 };
 
-/* Where a complaint goes: one call per fault, in the file's order. `message` reads
- * "FILE:LINE: KEY: what is wrong; allowed: what would be right" and ends without a newline. */
-typedef void (*config_complain_t)(void *userdata, const char *message);
-
 /*
  * Builds a configuration from the defaults and then, unless path is NULL, from the file.
  * Every fault of the file is reported, not only the first. Returns 0; -EINVAL when there was any
  * fault; -errno when the file cannot be read (reported too); -ENOMEM. *ret_config is the caller's,
  * to be freed with config_free(), and is untouched on failure.
  */
-int config_load(const char *path, config_complain_t complain, void *userdata,
+int config_load(const char *path, complain_t complain, void *userdata,
 		struct config **ret_config);
 void config_free(struct config *config);
 void config_freep(struct config **config);
@@ -87,7 +84,7 @@ void config_freep(struct config **config);
  * not an address or is there twice (complain is told which, and what an address looks like) or when
  * there are none or too many; -ENOMEM. The configuration is untouched on failure. */
 int config_set_listen(struct config *config, char *const *addresses, unsigned n,
-		      config_complain_t complain, void *userdata);
+		      complain_t complain, void *userdata);
 
 /* The syslog priority that a name stands for, or -EINVAL. */
 int config_log_level(const char *name);

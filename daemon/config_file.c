@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 #include <strings.h>
@@ -42,20 +41,13 @@ static void fault(struct config_reading *reading, const char *format, ...) _prin
 
 static void fault(struct config_reading *reading, const char *format, ...)
 {
-	char message[PATH_MAX + 1024];
 	va_list arguments;
-	int n = 0;
 
-	if (reading->path && reading->line > 0)
-		n = snprintf(message, sizeof(message), "%.*s:%u: ", PATH_MAX, reading->path,
-			     reading->line);
-	else if (reading->path)
-		n = snprintf(message, sizeof(message), "%.*s: ", PATH_MAX, reading->path);
 	va_start(arguments, format);
-	vsnprintf(message + n, sizeof(message) - n, format, arguments);
+	complain_at(reading->complain, reading->userdata, reading->path, reading->line, format,
+		    arguments);
 	va_end(arguments);
 	reading->n_faults++;
-	reading->complain(reading->userdata, message);
 }
 
 void config_file_refuse(struct config_reading *reading, const struct config_key *key,

@@ -40,7 +40,7 @@ struct config_reading {
 	unsigned n_keys; /* at most CONFIG_MAX_KEYS */
 	struct config *config;
 	const char *path; /* NULL: not a file */
-	config_complain_t complain;
+	complain_t complain;
 	void *userdata;
 	unsigned n_faults;
 	int error; /* -errno that is no fault of the text: memory, or the disk */

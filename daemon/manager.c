@@ -58,7 +58,7 @@ void manager_complain(void *userdata, const char *message)
 	log_write(LOG_ERR, fields, "%s", message);
 }
 
-int manager_load_config(const struct manager_options *options, config_complain_t complain,
+int manager_load_config(const struct manager_options *options, complain_t complain,
 			void *userdata, struct config **ret_config)
 {
 	_cleanup_(config_freep) struct config *config = NULL;

@@ -15,7 +15,7 @@ struct manager_options {
 };
 
 /* Loads the configuration that the options ask for; each fault is told. 0; -EINVAL for faults. */
-int manager_load_config(const struct manager_options *options, config_complain_t complain,
+int manager_load_config(const struct manager_options *options, complain_t complain,
 			void *userdata, struct config **ret_config);
 /* Logs a fault. */
 void manager_complain(void *userdata, const char *message);

@@ -123,7 +123,7 @@ static void take_directory(struct hints_reading *reading, const char *directory)
 	free(entries);
 }
 
-int hints_load(const char *directory, hints_complain_t complain, void *userdata,
+int hints_load(const char *directory, complain_t complain, void *userdata,
 	       struct hints **ret_hints)
 {
 	_cleanup_(hints_freep) struct hints *hints = calloc(1, sizeof(*hints));

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "../complaint.h"
+
 enum hints_limits {
 	HINTS_MAX = 2048,	     /* sections, in all files together */
 	HINTS_MAX_FILES = 64,	     /* in the site's directory */
@@ -24,15 +26,12 @@ struct explanation {
 
 struct hints;
 
-/* As config_complain_t: "FILE:LINE: KEY: what is wrong; allowed: what would be right". */
-typedef void (*hints_complain_t)(void *userdata, const char *message);
-
 /*
  * Reads the program's hints and then, in the order of their names, the files *.conf of `directory`,
  * which need not exist (NULL: none). Every fault is told. 0; -EINVAL when there was one; -errno
  * when the directory cannot be read (told, too); -ENOMEM. *ret_hints is untouched on failure.
  */
-int hints_load(const char *directory, hints_complain_t complain, void *userdata,
+int hints_load(const char *directory, complain_t complain, void *userdata,
 	       struct hints **ret_hints);
 void hints_free(struct hints *hints);
 void hints_freep(struct hints **hints);

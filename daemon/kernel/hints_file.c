@@ -2,7 +2,6 @@
 #include "hints_file.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -15,20 +14,13 @@ static const char *const keys[HINT_KEYS] = { "class", "meaning", "check" };
 
 void hints_fault(struct hints_reading *reading, const char *format, ...)
 {
-	char message[PATH_MAX + 1024];
 	va_list arguments;
-	int n;
 
-	if (reading->line > 0)
-		n = snprintf(message, sizeof(message), "%.*s:%u: ", PATH_MAX, reading->path,
-			     reading->line);
-	else
-		n = snprintf(message, sizeof(message), "%.*s: ", PATH_MAX, reading->path);
 	va_start(arguments, format);
-	vsnprintf(message + n, sizeof(message) - n, format, arguments);
+	complain_at(reading->complain, reading->userdata, reading->path, reading->line, format,
+		    arguments);
 	va_end(arguments);
 	reading->n_faults++;
-	reading->complain(reading->userdata, message);
 }
 
 /* ---- headings */

@@ -33,7 +33,7 @@ struct hints {
  * n_faults, error and full. */
 struct hints_reading {
 	struct hints *hints;
-	hints_complain_t complain;
+	complain_t complain;
 	void *userdata;
 	const char *path;
 	unsigned line, n_faults;
