@@ -77,22 +77,12 @@ static int prepare(struct bpf_object *object, const struct probe *probe)
 static int keep_maps(struct bpf_object *object, struct detour *detour)
 {
 	struct bpf_map *map;
+	int error = 0;
 
 	bpf_object__for_each_map(map, object)
-	{
-		struct probe_map *kept = &detour->maps[detour->n_maps];
-
-		if (!is_detours_map(map))
-			continue;
-		if (detour->n_maps == DETOUR_MAX_MAPS)
-			return -E2BIG;
-		kept->fd = probe_copy(bpf_map__fd(map));
-		if (kept->fd < 0)
-			return kept->fd;
-		snprintf(kept->name, sizeof(kept->name), "%s", bpf_map__name(map));
-		detour->n_maps++;
-	}
-	return 0;
+		if (is_detours_map(map) && !error)
+			error = probe_map_keep(map, detour->maps, &detour->n_maps, DETOUR_MAX_MAPS);
+	return error;
 }
 
 static int keep_programs(struct bpf_object *object, const struct probe *probe,

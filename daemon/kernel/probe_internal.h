@@ -6,6 +6,7 @@
 #include "../util.h"
 #include "probe.h"
 
+struct bpf_map;
 struct bpf_object;
 
 struct bpf_object *probe_object(const struct probe_source *source);
@@ -16,6 +17,9 @@ const char *probe_stored_name(char text[static STORE_NAME_SIZE], const struct pr
 			      const char *what, const char *name, const char *rest);
 /* A copy that outlives the object, closed on exec. A descriptor, -errno. */
 int probe_copy(int fd);
+
+/* Takes a copy of the map into maps[*n], of `most`. 0, -E2BIG, -errno. */
+int probe_map_keep(const struct bpf_map *map, struct probe_map *maps, unsigned *n, unsigned most);
 
 /* Lets the object, which is not loaded yet, use the stored maps that fit: all of them, some? Sets
  * aside what is superseded. 0, -errno. */

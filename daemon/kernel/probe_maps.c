@@ -187,25 +187,29 @@ int probe_maps_adopt(const struct probe_source *source, struct probe *probe, boo
 	return error;
 }
 
+int probe_map_keep(const struct bpf_map *map, struct probe_map *maps, unsigned *n, unsigned most)
+{
+	struct probe_map *kept = &maps[*n];
+
+	if (*n == most)
+		return -E2BIG;
+	kept->fd = probe_copy(bpf_map__fd(map));
+	if (kept->fd < 0)
+		return kept->fd;
+	snprintf(kept->name, sizeof(kept->name), "%s", bpf_map__name(map));
+	(*n)++;
+	return 0;
+}
+
 int probe_maps_keep(const struct probe_source *source, struct probe *probe)
 {
 	struct bpf_map *map;
+	int error = 0;
 
 	bpf_object__for_each_map(map, probe_object(source))
-	{
-		struct probe_map *kept = &probe->maps[probe->n_maps];
-
-		if (!is_kept(map))
-			continue;
-		if (probe->n_maps == PROBE_MAX_MAPS)
-			return -E2BIG;
-		kept->fd = probe_copy(bpf_map__fd(map));
-		if (kept->fd < 0)
-			return kept->fd;
-		snprintf(kept->name, sizeof(kept->name), "%s", bpf_map__name(map));
-		probe->n_maps++;
-	}
-	return 0;
+		if (is_kept(map) && !error)
+			error = probe_map_keep(map, probe->maps, &probe->n_maps, PROBE_MAX_MAPS);
+	return error;
 }
 
 void probe_maps_put(const struct probe_source *source, const struct probe *probe)

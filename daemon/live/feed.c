@@ -23,26 +23,24 @@ enum {
 
 /* ---- what the kernel is told */
 
-static void set_bit(uint32_t *word, unsigned bit, bool on)
+/* Who listens and how. `active`, which goes last, also says what their filters look at: in one word,
+ * so that no program sees the one without the other. */
+static void set_listeners(struct feed *feed)
 {
-	if (on)
-		__atomic_or_fetch(word, 1U << bit, __ATOMIC_RELEASE);
-	else
-		__atomic_and_fetch(word, ~(1U << bit), __ATOMIC_RELEASE);
-}
-
-/* Who listens, and what their filters look at: in one word, so that no program sees the one without
- * the other. */
-static void set_active(struct feed *feed)
-{
-	uint32_t active = 0;
+	uint32_t active = 0, sums = 0, stacks = 0;
 
 	for (unsigned i = 0; i < LIVE_SUBSCRIBERS; i++) {
 		const struct subscriber *s = feed->subscribers[i];
 
-		if (s && !s->ending)
+		if (!s)
+			continue;
+		sums |= (uint32_t)(s->request.interval != 0) << i;
+		stacks |= (uint32_t)s->request.stack << i;
+		if (!s->ending)
 			active |= 1U << i | s->request.filter.looks;
 	}
+	__atomic_store_n(&feed->control->sums, sums, __ATOMIC_RELAXED);
+	__atomic_store_n(&feed->control->stacks, stacks, __ATOMIC_RELAXED);
 	__atomic_store_n(&feed->control->active, active, __ATOMIC_RELEASE);
 }
 
@@ -116,9 +114,7 @@ static void activate(struct feed *feed, struct subscriber *s)
 	feed->subscribers[s->index] = s;
 	set_rates(feed);
 	mark_slots(feed);
-	set_bit(&feed->control->sums, s->index, s->request.interval != 0);
-	set_bit(&feed->control->stacks, s->index, s->request.stack);
-	set_active(feed);
+	set_listeners(feed);
 }
 
 /* No row ends before what it has summed up to is told. */
@@ -286,7 +282,7 @@ static void end_if_due(struct feed *feed, struct subscriber *s)
 	if (s->request.duration && feed->monotonic - s->since >= s->request.duration)
 		s->ending = true;
 	if (s->ending)
-		set_active(feed);
+		set_listeners(feed);
 }
 
 static void attend(struct feed *feed, struct subscriber *s)
@@ -424,7 +420,7 @@ void feed_remove(struct feed *feed, struct subscriber *s)
 	int map = detour_map(&feed->detour, "live_sums");
 
 	feed->subscribers[s->index] = NULL;
-	set_active(feed);
+	set_listeners(feed);
 	sums_forget(map, s->serial);
 	if (s->serial != feed->control->subscribers[s->index].serial)
 		sums_forget(map, feed->control->subscribers[s->index].serial);

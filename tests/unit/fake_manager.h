@@ -172,6 +172,20 @@ static inline void manager_start(struct fake_manager *m)
 	expect(setenv("LISTEN_FDNAMES", names, 1) == 0);
 }
 
+/* Whoever starts a probe sends more messages than a socket holds, and nobody listens meanwhile. */
+static inline void manager_hold_messages(void)
+{
+	static const char path[] = "/proc/sys/net/unix/max_dgram_qlen";
+	int fd;
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
+		_exit(CHILD_CANNOT);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "100", 3) != 3)
+		_exit(CHILD_CANNOT);
+	close(fd);
+}
+
 /* A memory file that holds a text. */
 static inline int manager_file(const char *text)
 {

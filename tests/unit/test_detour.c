@@ -291,20 +291,6 @@ static void cannot_be_closed(void *userdata)
 	end(&f);
 }
 
-/* Whoever starts a probe sends more messages than a socket holds, and nobody listens meanwhile. */
-static void hold_messages(void)
-{
-	static const char path[] = "/proc/sys/net/unix/max_dgram_qlen";
-	int fd;
-
-	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
-		_exit(CHILD_CANNOT);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "100", 3) != 3)
-		_exit(CHILD_CANNOT);
-	close(fd);
-}
-
 static void restart(struct fixture *f, enum probe_start expected)
 {
 	manager_start(&f->manager);
@@ -321,7 +307,7 @@ static void a_crash(void *userdata)
 
 	(void)userdata;
 	expect(close_range(3, ~0U, 0) == 0);
-	hold_messages();
+	manager_hold_messages();
 	manager_open(&f.manager);
 	if (kernel_btf_load(&f.btf) < 0)
 		_exit(CHILD_CANNOT);

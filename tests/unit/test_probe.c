@@ -100,24 +100,10 @@ static void stop(struct fixture *f)
 	store_free(f->store);
 }
 
-/* Whoever starts a probe sends more messages than a socket holds, and nobody listens meanwhile. */
-static void hold_messages(void)
-{
-	static const char path[] = "/proc/sys/net/unix/max_dgram_qlen";
-	int fd;
-
-	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
-		_exit(CHILD_CANNOT);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "100", 3) != 3)
-		_exit(CHILD_CANNOT);
-	close(fd);
-}
-
 static void begin(struct fixture *f)
 {
 	expect(close_range(3, ~0U, 0) == 0);
-	hold_messages();
+	manager_hold_messages();
 	*f = (struct fixture){ .layout = 1, .slots = SLOTS };
 	manager_open(&f->manager);
 	if (kernel_btf_load(&f->btf) < 0)
