@@ -75,8 +75,7 @@ struct config {
  * fault; -errno when the file cannot be read (reported too); -ENOMEM. *ret_config is the caller's,
  * to be freed with config_free(), and is untouched on failure.
  */
-int config_load(const char *path, complain_t complain, void *userdata,
-		struct config **ret_config);
+int config_load(const char *path, complain_t complain, void *userdata, struct config **ret_config);
 void config_free(struct config *config);
 void config_freep(struct config **config);
 

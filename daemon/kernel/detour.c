@@ -80,8 +80,10 @@ static int keep_maps(struct bpf_object *object, struct detour *detour)
 	int error = 0;
 
 	bpf_object__for_each_map(map, object)
+	{
 		if (is_detours_map(map) && !error)
 			error = probe_map_keep(map, detour->maps, &detour->n_maps, DETOUR_MAX_MAPS);
+	}
 	return error;
 }
 

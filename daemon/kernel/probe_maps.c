@@ -207,8 +207,10 @@ int probe_maps_keep(const struct probe_source *source, struct probe *probe)
 	int error = 0;
 
 	bpf_object__for_each_map(map, probe_object(source))
+	{
 		if (is_kept(map) && !error)
 			error = probe_map_keep(map, probe->maps, &probe->n_maps, PROBE_MAX_MAPS);
+	}
 	return error;
 }
 
